@@ -1,0 +1,108 @@
+"""What a data set is: files, addresses, checksums, columns, labels. Data, not code: a new one is a YAML file."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Format = Literal["tsv", "csv", "jsonl", "parquet", "folders"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published file.
+
+    Args:
+        file: path below the data directory (for ``format: folders``: the folder that holds one folder a label).
+        url: where it can be downloaded; None when it must already be there.
+        sha256: checksum of what ``url`` serves, in hex; None to accept any.
+        archive: name of the tar.gz that ``url`` serves and that holds ``file``; None when ``url`` serves the file itself.
+    """
+
+    file: str
+    url: str | None = None
+    sha256: str | None = None
+    archive: str | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    """One class.
+
+    Args:
+        value: how the files spell it (for ``format: folders``: the folder's name).
+        name: what reports call it.
+        korean: what Korean output calls it; ``name`` when empty.
+    """
+
+    value: str
+    name: str
+    korean: str = ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus of single sentences with one label each.
+
+    Args:
+        name: short name, also the name of its folder in the cache.
+        train: training part.
+        labels: the classes, in the order of their ids.
+        dev: validation part; None to split one off the training part.
+        test: test part; None to split ``test_fraction`` off the training part, always the same rows.
+        test_fraction: share of rows that become the test part where the corpus has none.
+        format: layout of the files: tsv, csv, jsonl, parquet, or folders (one text file a review in one folder a label).
+        text_column: name of the text column, or its number from 0 where ``header`` is false.
+        label_column: name or number of the label column.
+        id_column: name or number of the id column; None to number the rows.
+        header: whether the first line of a tsv or csv names the columns.
+        repair_quotes: undo a second layer of CSV quoting that the published files hold (NSMC).
+        generate: make the files on this machine instead of downloading them.
+        licence: licence or citation, for reports.
+    """
+
+    name: str
+    train: Source
+    labels: list[Label]
+    dev: Source | None = None
+    test: Source | None = None
+    test_fraction: float = 0.1
+    format: Format = "tsv"
+    text_column: int | str = "text"
+    label_column: int | str = "label"
+    id_column: int | str | None = None
+    header: bool = True
+    repair_quotes: bool = False
+    generate: Literal["demo"] | None = None
+    licence: str = ""
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes."""
+        return len(self.labels)
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the classes, in the order of their ids."""
+        return [label.name for label in self.labels]
+
+
+_NSMC_URL = "https://raw.githubusercontent.com/e9t/nsmc/cc0670e872d4ac27bfe36c87456783004b39ef6c"
+
+NSMC = Corpus(
+    name="nsmc",
+    train=Source(
+        "ratings_train.txt",
+        f"{_NSMC_URL}/ratings_train.txt",
+        "e03b7d14e9e41be8d464a28057cd25d7396c53e67aa7fd5f7e552c59b0ee2940",
+    ),
+    test=Source(
+        "ratings_test.txt",
+        f"{_NSMC_URL}/ratings_test.txt",
+        "8ac9f64052f11dbf6ae0acb5e038f03d90a76f0eda7820cfb3a92d02edfcebda",
+    ),
+    labels=[Label("0", "negative", "부정"), Label("1", "positive", "긍정")],
+    text_column="document",
+    id_column="id",
+    repair_quotes=True,
+    licence="CC0",
+)
+"""Naver sentiment movie corpus v1.0: 150,000 + 50,000 reviews (e9t/nsmc)."""

@@ -1,0 +1,45 @@
+"""The contracts between the rooms of the package: what flows from data to model, and what comes back."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class UserError(Exception):
+    """A mistake of the user's: shown as one or two lines that name the key, file or row and the way out; exit code 2."""
+
+
+class Batch(NamedTuple):
+    """A padded batch of B reviews, T tokens wide.
+
+    Shapes: ``index`` int64 (B,), the row of each review in its part; ``input_ids`` int64 (B, T); ``attention_mask``
+    int64 (B, T), 1 on tokens and 0 on padding; ``labels`` int64 (B,), or None where there are none (prediction).
+    """
+
+    index: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor | None
+
+
+class Prediction(NamedTuple):
+    """What the model says of B reviews: ``index`` int64 (B,) as in the batch; ``probabilities`` float32 (B, classes)."""
+
+    index: Tensor
+    probabilities: Tensor
+
+
+@dataclass(frozen=True)
+class EncoderLimits:
+    """What an encoder can take, read from its configuration, for the tokenizer's preflight.
+
+    ``vocab_size``: rows of the token embedding; ``max_length``: tokens a text may have, None where positions are not a
+    table; ``segments``: rows of the token type embedding, 0 where there is none; ``pad_token_id``: what the
+    configuration believes the padding id to be.
+    """
+
+    vocab_size: int
+    max_length: int | None
+    segments: int
+    pad_token_id: int | None
