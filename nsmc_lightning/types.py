@@ -7,26 +7,26 @@ from torch import Tensor
 
 
 class UserError(Exception):
-    """A mistake of the user's: shown as one or two lines that name the key, file or row and the way out; exit code 2."""
+    """A mistake of the user's: shown in one or two lines that name the key, file or row and the way out; exit 2."""
 
 
 class Batch(NamedTuple):
     """A padded batch of B reviews, T tokens wide.
 
-    Shapes: ``index`` int64 (B,), the row of each review in its part; ``input_ids`` int64 (B, T); ``attention_mask``
+    Shapes: ``rows`` int64 (B,), the number of each review in its part; ``input_ids`` int64 (B, T); ``attention_mask``
     int64 (B, T), 1 on tokens and 0 on padding; ``labels`` int64 (B,), or None where there are none (prediction).
     """
 
-    index: Tensor
+    rows: Tensor
     input_ids: Tensor
     attention_mask: Tensor
     labels: Tensor | None
 
 
 class Prediction(NamedTuple):
-    """What the model says of B reviews: ``index`` int64 (B,) as in the batch; ``probabilities`` float32 (B, classes)."""
+    """What the model says of B reviews: ``rows`` int64 (B,) as in the batch; ``probabilities`` float32 (B, classes)."""
 
-    index: Tensor
+    rows: Tensor
     probabilities: Tensor
 
 

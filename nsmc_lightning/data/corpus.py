@@ -14,7 +14,7 @@ class Source:
         file: path below the data directory (for ``format: folders``: the folder that holds one folder a label).
         url: where it can be downloaded; None when it must already be there.
         sha256: checksum of what ``url`` serves, in hex; None to accept any.
-        archive: name of the tar.gz that ``url`` serves and that holds ``file``; None when ``url`` serves the file itself.
+        archive: name of the tar.gz that ``url`` serves and that holds ``file``; None when ``url`` serves ``file``.
     """
 
     file: str
@@ -49,7 +49,7 @@ class Corpus:
         dev: validation part; None to split one off the training part.
         test: test part; None to split ``test_fraction`` off the training part, always the same rows.
         test_fraction: share of rows that become the test part where the corpus has none.
-        format: layout of the files: tsv, csv, jsonl, parquet, or folders (one text file a review in one folder a label).
+        format: layout of the files: tsv, csv, jsonl, parquet, or folders (one text file a review, one folder a label).
         text_column: name of the text column, or its number from 0 where ``header`` is false.
         label_column: name or number of the label column.
         id_column: name or number of the id column; None to number the rows.
