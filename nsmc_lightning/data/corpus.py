@@ -57,6 +57,7 @@ class Corpus:
         repair_quotes: undo a second layer of CSV quoting that the published files hold (NSMC).
         generate: make the files on this machine instead of downloading them.
         licence: licence or citation, for reports.
+        korean_unit: what Korean output calls one text.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Corpus:
     repair_quotes: bool = False
     generate: Literal["demo"] | None = None
     licence: str = ""
+    korean_unit: str = "문장"
 
     @property
     def num_labels(self) -> int:
@@ -104,5 +106,6 @@ NSMC = Corpus(
     id_column="id",
     repair_quotes=True,
     licence="CC0",
+    korean_unit="리뷰",
 )
 """Naver sentiment movie corpus v1.0: 150,000 + 50,000 reviews (e9t/nsmc)."""

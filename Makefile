@@ -1,0 +1,30 @@
+# Two commands for a newcomer: `make demo` and `make test`. Both make .venv once and use it from then on.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python -m nsmc_lightning
+
+.PHONY: demo test install clean
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Trains on the demo corpus, then tests the best checkpoint in a second process by its path alone.
+demo: install
+	$(RUN) fit --config configs/demo.yaml
+	$(RUN) test --ckpt_path "$$(ls -td lightning_logs/demo/version_*/checkpoints/best.ckpt | head -n 1)"
+	@echo "see it:      $(BIN)/tensorboard --logdir lightning_logs"
+
+test: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

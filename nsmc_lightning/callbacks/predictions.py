@@ -1,0 +1,118 @@
+"""What test and predict said of each row, written to a file in input order."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.distributed
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from nsmc_lightning.types import Prediction, UserError
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
+
+
+class PredictionWriter(Callback):
+    """Writes id, text, label and a probability for each class, one row for each input row.
+
+    A test's file also holds ``target``, the label of the corpus. A row without text has no label and no probabilities.
+
+    Args:
+        output: file to write, csv, tsv, jsonl or parquet by its ending; None is ``predictions.csv`` (or ``test.csv``)
+            in the run's folder.
+
+    Raises:
+        UserError: ``output`` has another ending.
+    """
+
+    def __init__(self, output: str | None = None) -> None:
+        if output is not None and Path(output).suffix not in FORMATS:
+            raise UserError(f"--output {output}: the ending decides the format; give one of {', '.join(FORMATS)}.")
+        self.output = output
+        self.path: Path | None = None
+        self._collected: list[Prediction] = []
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keeps a batch's predictions."""
+        self._collected.append(Prediction(*(tensor.cpu() for tensor in outputs)))
+
+    on_predict_batch_end = on_test_batch_end
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the test part."""
+        self._write(trainer, "test", "test.csv")
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the predicted file."""
+        self._write(trainer, "predict", "predictions.csv")
+
+    def _write(self, trainer: Trainer, part: str, default_name: str) -> None:
+        rows, probabilities = self._gather()
+        self._collected = []
+        if not trainer.is_global_zero or (self.output is None and trainer.log_dir is None):
+            return
+        datamodule = trainer.datamodule  # type: ignore[attr-defined]
+        frame = datamodule.rows[part]
+        labels = datamodule.corpus.label_names
+        table = prediction_table(frame, labels, rows, probabilities)
+        self.path = Path(self.output) if self.output else Path(str(trainer.log_dir)) / default_name
+        write_table(table, self.path)
+
+    def _gather(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers and probabilities of all processes; (N,) and (N, classes)."""
+        rows = torch.cat([prediction.rows for prediction in self._collected]).numpy()
+        probabilities = torch.cat([prediction.probabilities for prediction in self._collected]).numpy()
+        if not torch.distributed.is_initialized():
+            return rows, probabilities
+        parts: list[Any] = [None] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, (rows, probabilities))
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+def prediction_table(
+    frame: pd.DataFrame, labels: list[str], rows: np.ndarray, probabilities: np.ndarray
+) -> pd.DataFrame:
+    """The file's rows, in the order of ``frame``.
+
+    *Shape:* ``rows`` int64 (N,), row numbers in ``frame``; ``probabilities`` float (N, classes). Rows of ``frame`` that
+    are not among ``rows`` (a run with ``limit_test_batches``), or have no text, get no label and no probabilities.
+    """
+    every = np.full((len(frame), len(labels)), np.nan, dtype=np.float64)
+    every[rows] = probabilities
+    every[(frame["text"].fillna("").str.strip() == "").to_numpy()] = np.nan
+    known = ~np.isnan(every[:, 0])
+    predicted = pd.Series([None] * len(frame), dtype=object)
+    predicted[known] = [labels[i] for i in every[known].argmax(axis=1)]
+    table = pd.DataFrame({"id": frame["id"], "text": frame["text"], "label": predicted})
+    if "label" in frame:
+        table["target"] = [labels[i] for i in frame["label"]]
+    for i, label in enumerate(labels):
+        table[f"probability_{label}"] = every[:, i]
+    return table
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Writes a table in the format of the path's ending; a file that stands there is replaced once the new is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if path.suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        elif path.suffix == ".jsonl":
+            table.to_json(temporary, orient="records", lines=True, force_ascii=False, double_precision=15)
+        else:
+            table.to_csv(temporary, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

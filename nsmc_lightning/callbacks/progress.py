@@ -1,0 +1,91 @@
+"""Progress where there is no terminal: a line for each tenth of the way."""
+
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
+
+
+class ProgressLines(ProgressBar):
+    """Prints a line to standard error for each 10 % of an epoch: batches done, time elapsed and remaining."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = 0.0
+        self._tenths = 0
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Called by Lightning on every process but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Called by Lightning where the bar is wanted."""
+        self._enabled = True
+
+    def _start(self) -> None:
+        self._started = time.monotonic()
+        self._tenths = 0
+
+    def _advance(self, what: str, done: int, total: float) -> None:
+        if not self._enabled or total in (0, float("inf")):
+            return
+        tenths = int(done * 10 // total)
+        if tenths == self._tenths:
+            return
+        self._tenths = tenths
+        elapsed = time.monotonic() - self._started
+        remaining = elapsed / done * (total - done)
+        line = f"{what}: {100 * done / total:3.0f} %  {done}/{int(total)} batches"
+        print(f"{line}  {_clock(elapsed)} elapsed, {_clock(remaining)} remaining", file=sys.stderr, flush=True)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._start()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Counts a training batch."""
+        epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+        self._advance(f"fit, epoch {epoch}", batch_idx + 1, trainer.num_training_batches)
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._start()
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Counts a test batch."""
+        self._advance("test", batch_idx + 1, trainer.num_test_batches[dataloader_idx])
+
+    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock."""
+        self._start()
+
+    def on_predict_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Counts a prediction batch."""
+        self._advance("predict", batch_idx + 1, trainer.num_predict_batches[dataloader_idx])
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,63 @@
+"""Reading what a checkpoint of this package holds: weights, settings, tokenizer, all as plain types."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nsmc_lightning.types import UserError
+
+CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
+ENCODER_CONFIG = "encoder_config"  # the encoder's config.json, text
+_DATA = "NSMCDataModule"  # where Lightning puts the data module's state
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
+    """Reads a checkpoint without running any code it may carry.
+
+    Raises:
+        UserError: the file is missing, is not a checkpoint, holds more than plain types, or was not written by this
+            package.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"--ckpt_path {path}: there is no such file.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises whatever the broken bytes lead it to
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(f"--ckpt_path {path}: cannot be read as a checkpoint ({reason[:200]}).") from error
+    if not isinstance(checkpoint, dict) or not {CLI_CONFIG, ENCODER_CONFIG, _DATA, "state_dict"} <= checkpoint.keys():
+        raise UserError(f"--ckpt_path {path}: not a checkpoint that `python -m nsmc_lightning fit` wrote.")
+    return checkpoint
+
+
+def unpack_backbone(checkpoint: dict[str, Any], cache_dir: Path) -> Path:
+    """Writes the checkpoint's encoder configuration and tokenizer to a folder that loads like a hub checkpoint.
+
+    The folder is named after its content, so it is written once and shared by all that need it.
+    """
+    files: dict[str, str] = {"config.json": checkpoint[ENCODER_CONFIG], **checkpoint[_DATA]["tokenizer_files"]}
+    digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(files.items())).encode())
+    folder = cache_dir / "backbones" / digest.hexdigest()[:16]
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
+        whole = Path(temporary) / "backbone"
+        whole.mkdir()
+        for name, text in files.items():
+            (whole / Path(name).name).write_text(text, encoding="utf-8")
+        try:
+            os.replace(whole, folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was first, with the same content
+                raise
+    return folder
+
+
+def stored_corpus(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """The corpus that the checkpoint was trained on, as plain types."""
+    return checkpoint[_DATA]["corpus"]

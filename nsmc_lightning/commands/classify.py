@@ -1,0 +1,96 @@
+"""classify: a label and a probability for each text given."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import torch
+import yaml
+
+from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, stored_corpus, unpack_backbone
+from nsmc_lightning.data.batch import EvalSampler, collate
+from nsmc_lightning.data.clean import clean_text
+from nsmc_lightning.data.download import default_cache_dir
+from nsmc_lightning.data.encode import encode
+from nsmc_lightning.data.tokenizer import load_tokenizer
+from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.types import UserError
+
+_BATCH_SIZE = 32
+
+
+def classify(args: list[str]) -> None:
+    """Prints a line for each text of the arguments, or for each line of standard input.
+
+    Raises:
+        UserError: no checkpoint, or one that cannot be used.
+    """
+    options = _parser().parse_args(args)
+    classifier = Classifier(options.ckpt_path)
+    if options.text:
+        _print(classifier, options.text, options.language)
+        return
+    for line in sys.stdin:
+        _print(classifier, [line.rstrip("\r\n")], options.language)
+
+
+class Classifier:
+    """A trained classifier, from a checkpoint alone.
+
+    Args:
+        ckpt_path: a checkpoint that ``fit`` wrote.
+
+    Raises:
+        UserError: the file is missing or is no such checkpoint.
+    """
+
+    def __init__(self, ckpt_path: str) -> None:
+        checkpoint = read_checkpoint(ckpt_path)
+        config = yaml.safe_load(checkpoint[CLI_CONFIG])
+        folder = str(unpack_backbone(checkpoint, default_cache_dir()))
+        self.labels = stored_corpus(checkpoint)["labels"]
+        self.unit = stored_corpus(checkpoint)["korean_unit"]
+        self.max_length = config["data"]["max_length"]
+        self.tokenizer = load_tokenizer(folder)
+        self.model = BertClassifierModule(**{**config["model"], "backbone": folder, "pretrained": False})
+        self.model.load_state_dict(checkpoint["state_dict"])
+        self.model.eval()
+
+    @torch.inference_mode()
+    def probabilities(self, texts: Sequence[str]) -> torch.Tensor:
+        """Probability of each class for each text, float32 (N, classes)."""
+        encoded = encode(self.tokenizer, [clean_text(text) for text in texts], self.max_length)
+        result = torch.zeros(len(texts), len(self.labels))
+        for rows in EvalSampler(encoded.lengths, _BATCH_SIZE):
+            batch = collate(encoded, None, rows, int(self.tokenizer.pad_token_id))
+            result[batch.rows] = self.model.predict_step(batch, 0).probabilities.float()
+        return result
+
+
+def _print(classifier: Classifier, texts: Sequence[str], language: str) -> None:
+    probabilities = classifier.probabilities(texts)
+    for text, row in zip(texts, probabilities, strict=True):
+        if not text.strip():
+            print("", flush=True)  # a line for each line, so that the answers stay beside their texts
+            continue
+        label = classifier.labels[int(row.argmax())]
+        percent = f"{100 * float(row.max()):.2f}%"
+        if language == "ko":
+            sentence = f"{percent} 확률로 {label['korean'] or label['name']} {classifier.unit}입니다."
+            print(f"{sentence}\t{text}", flush=True)
+        else:
+            print(f"{label['name']}\t{percent}\t{text}", flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """argparse would print its usage before the message."""
+        raise UserError(f"classify: {message}; `python -m nsmc_lightning classify --help` lists the options.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m nsmc_lightning classify", description="Label and probability of each text.")
+    parser.add_argument("text", nargs="*", help="texts; without any, the lines of standard input")
+    parser.add_argument("--ckpt_path", required=True, help="checkpoint that fit wrote")
+    parser.add_argument("--language", choices=("en", "ko"), default="en", help="language of the answer")
+    return parser

@@ -1,0 +1,265 @@
+"""fit, validate, test and predict: Lightning's command line, with links between data and model and with checkpoints
+that bring their own settings."""
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import Namespace
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from nsmc_lightning.callbacks.pictures import Pictures
+from nsmc_lightning.callbacks.predictions import PredictionWriter
+from nsmc_lightning.callbacks.progress import ProgressLines
+from nsmc_lightning.callbacks.record import RunRecord
+from nsmc_lightning.callbacks.summary import Summary
+from nsmc_lightning.callbacks.throughput import Throughput
+from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, unpack_backbone
+from nsmc_lightning.data.corpus import NSMC
+from nsmc_lightning.data.download import default_cache_dir
+from nsmc_lightning.data.module import NSMCDataModule
+from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.types import UserError
+
+COMMANDS = ("fit", "validate", "test", "predict")
+
+_TRAINER_DEFAULTS = {
+    "gradient_clip_val": 1.0,  # Devlin et al. 2019, and every recipe since
+    "log_every_n_steps": 10,
+    "use_distributed_sampler": False,  # our samplers know their rank; Lightning's would count padded rows twice
+}
+_CHECKPOINT_DEFAULTS = {
+    "checkpoint.monitor": "val/accuracy",
+    "checkpoint.mode": "max",
+    "checkpoint.save_last": True,
+    "checkpoint.filename": "best",
+    "checkpoint.auto_insert_metric_name": False,  # a metric's name holds a slash, which would become a folder
+    "early_stopping.monitor": "val/accuracy",
+    "early_stopping.mode": "max",
+}
+# What evaluation takes over from a checkpoint; the trainer's settings are of the machine that trained.
+_EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
+
+
+class ClassifierCLI(LightningCLI):
+    """Parses a command, builds data module, model and trainer, and runs it.
+
+    Args:
+        args: the command line, without the program's name.
+
+    Raises:
+        UserError: a value that cannot be, or a checkpoint that is missing, unreadable or contradicted.
+        argparse.ArgumentError: a key or value that the parser refuses.
+    """
+
+    def __init__(self, args: list[str]) -> None:
+        self.ckpt_path = _option(args, "--ckpt_path")
+        self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
+        if self.checkpoint is not None:
+            args = _with_stored_config(args, self.checkpoint, str(self.ckpt_path))
+        quiet = {"exit_on_error": False}
+        super().__init__(
+            BertClassifierModule,
+            NSMCDataModule,
+            save_config_callback=None,  # RunRecord does it, for any logger and any run folder
+            trainer_defaults=_TRAINER_DEFAULTS,
+            seed_everything_default=42,
+            parser_kwargs={**quiet, **{command: quiet for command in COMMANDS}},
+            args=args,
+            auto_configure_optimizers=False,  # it would put in one parameter group and a schedule by epochs
+            load_from_checkpoint_support=False,  # it would store YAML in place of the arguments
+        )
+
+    # Parsing
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """The commands, and the arguments of Lightning's methods that are not options."""
+        skipped = {"weights_only", "verbose", "return_predictions", "datamodule", "model", "dataloaders"}
+        return {command: {*skipped, "train_dataloaders", "val_dataloaders"} for command in COMMANDS}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Our options, the standing callbacks' keys, and the links that let a recipe name each thing once."""
+        parser.add_argument("--name", type=str | None, help="name of the run's folder; the recipe's name by default")
+        parser.add_argument("--log_dir", type=str, default="lightning_logs", help="folder of all runs")
+        parser.add_argument("--log_graph", type=bool, default=False, help="put the model's graph into TensorBoard")
+        parser.add_argument("--output", type=str | None, help="file for the predictions of test and predict")
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.set_defaults(_CHECKPOINT_DEFAULTS)
+        parser.link_arguments("model.backbone", "data.tokenizer", compute_fn=_tokenizer_of)
+        parser.link_arguments("data.corpus", "model.num_labels", compute_fn=_count_labels)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parses ``args`` alone; Lightning's own would warn of ``sys.argv`` at every call."""
+        self.config = parser.parse_args(args)
+
+    def _parse_ckpt_path(self) -> None:
+        """Lightning's own reading of a checkpoint would silently beat the flags given beside it."""
+
+    def before_instantiate_classes(self) -> None:
+        """Settles what parsing could not: names, paths, and what a checkpoint fixes."""
+        config = self.config[self.subcommand]
+        if config.get("ckpt_path") and self.checkpoint is None:
+            raise UserError("ckpt_path stands in a config file: give it on the command line, --ckpt_path FILE.")
+        if self.subcommand != "fit" and self.checkpoint is None:
+            raise UserError(f"{self.subcommand} needs a trained model: give --ckpt_path FILE.")
+        for key in ("checkpoint", "early_stopping"):
+            if ("loss" in config[key].monitor) != (config[key].mode == "min"):
+                raise UserError(f"{key}.monitor {config[key].monitor} with {key}.mode {config[key].mode}: "
+                                "a loss goes with min, every other metric with max.")  # fmt: skip
+        if config.checkpoint.filename == "best" and config.checkpoint.save_top_k != 1:
+            config.checkpoint.filename = "{epoch}-{step}"  # of several, "best" would not be the best
+        if config.name is None:
+            config.name = _recipe_name(config.config)
+        for key in ("data_dir", "cache_dir"):
+            if config.data[key] is not None:  # a checkpoint is used from other folders too
+                config.data[key] = os.path.abspath(config.data[key])
+        self.record_text = self._config_text()
+        if self.checkpoint is not None:
+            self._take_backbone_from(self.checkpoint, config)
+
+    def _config_text(self) -> str:
+        return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+
+    def _take_backbone_from(self, checkpoint: dict[str, Any], config: Namespace) -> None:
+        """Encoder and tokenizer come from the checkpoint; a model setting that says otherwise is refused."""
+        stored = yaml.safe_load(checkpoint[CLI_CONFIG])["model"]
+        given = config.model.clone().as_dict()
+        for key, value in stored.items():
+            if given.get(key) != value:
+                raise UserError(
+                    f"model.{key} is {given.get(key)!r}, but {self.ckpt_path} was trained with {value!r}: "
+                    "leave it out, or train anew without --ckpt_path."
+                )
+        cache = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
+        folder = str(unpack_backbone(checkpoint, cache))
+        config.model.backbone = folder
+        config.model.pretrained = False
+        config.data.tokenizer = folder
+
+    # Building the trainer
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer with our loggers and callbacks added to those that the settings name."""
+        config = self.config_init[self.subcommand]
+        trainer = config.trainer
+        if trainer.logger in (None, True):
+            trainer.logger = self._loggers(config)
+        callbacks = [config.early_stopping, *self._callbacks(config, logged=bool(trainer.logger))]
+        if trainer.enable_checkpointing is not False:
+            callbacks.append(config.checkpoint)
+        given = trainer.callbacks or []
+        given = given if isinstance(given, list) else [given]
+        if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
+            callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else ProgressLines())
+        settings = {**trainer.as_dict(), "callbacks": [*given, *callbacks], **kwargs}
+        return Trainer(**settings)
+
+    def _loggers(self, config: Namespace) -> list[Logger]:
+        version = _claim_version(Path(config.log_dir) / config.name)
+        tensorboard = TensorBoardLogger(
+            config.log_dir, config.name, version, log_graph=config.log_graph, default_hp_metric=False
+        )
+        return [tensorboard, CSVLogger(config.log_dir, config.name, version)]
+
+    def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
+        monitor, mode = config.checkpoint.monitor, config.checkpoint.mode
+        callbacks: list[Callback] = [Throughput(), Pictures(), PredictionWriter(config.output)]
+        if logged:
+            callbacks.append(LearningRateMonitor(logging_interval="step"))
+        return [*callbacks, RunRecord(self.record_text, monitor, mode), Summary()]
+
+    # Running
+
+    def fit(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str | None = None) -> None:
+        """Trains; with a checkpoint, goes on from it."""
+        self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+
+    def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
+        """Measures on the dev part."""
+        self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+
+    def test(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
+        """Measures on the test part."""
+        self.trainer.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+
+    def predict(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
+        """Writes a prediction for each row of a file."""
+        self.trainer.predict(
+            model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
+        )
+
+
+def _option(args: list[str], name: str) -> str | None:
+    """The value of the last ``--name VALUE`` or ``--name=VALUE``."""
+    value = None
+    for i, arg in enumerate(args):
+        if arg == name and i + 1 < len(args):
+            value = args[i + 1]
+        elif arg.startswith(f"{name}="):
+            value = arg.partition("=")[2]
+    return value
+
+
+def _with_stored_config(args: list[str], checkpoint: dict[str, Any], ckpt_path: str) -> list[str]:
+    """The arguments with the checkpoint's settings in front, so that all that is given beside it wins.
+
+    The checkpoint's path is said again at the end: a saved ``config.yaml`` among the arguments holds
+    ``ckpt_path: null``, which would win over an earlier one, and an untrained model would be tested.
+    """
+    stored = yaml.safe_load(checkpoint[CLI_CONFIG])
+    stored.pop("ckpt_path", None)
+    if args[0] != "fit":
+        precision = stored["trainer"]["precision"]
+        stored = {key: stored[key] for key in _EVALUATION_KEYS}
+        stored["trainer"] = {"precision": precision}
+    text = yaml.safe_dump(stored, allow_unicode=True)
+    return [args[0], "--config", text, *args[1:], "--ckpt_path", ckpt_path]
+
+
+def _tokenizer_of(backbone: str | dict[str, Any]) -> str | int:
+    """A from-scratch backbone's vocabulary is trained, as large as its configuration says."""
+    if isinstance(backbone, str):
+        return backbone
+    if "vocab_size" not in backbone:
+        raise UserError("model.backbone: a from-scratch configuration needs vocab_size.")
+    return int(backbone["vocab_size"])
+
+
+def _count_labels(corpus: Namespace | None) -> int:
+    if corpus is None:
+        return NSMC.num_labels
+    return len(corpus.get("init_args", corpus).labels)  # the parser wraps an optional dataclass
+
+
+def _recipe_name(configs: Iterable[Any] | None) -> str:
+    paths = [config for config in configs or [] if config is not None]
+    return Path(str(paths[-1])).stem if paths else "default"
+
+
+@rank_zero_only
+def _claim_version(folder: Path) -> int | None:
+    """Makes the next free ``version_N``: two runs that start at once get two folders."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = [path.name.removeprefix("version_") for path in folder.glob("version_*")]
+    version = max([int(name) for name in taken if name.isdigit()], default=-1) + 1
+    while True:
+        try:
+            (folder / f"version_{version}").mkdir()
+        except FileExistsError:
+            version += 1
+        else:
+            return version
+
+
+def _has(callbacks: list[Callback], kind: type[Callback]) -> bool:
+    return any(isinstance(callback, kind) for callback in callbacks)

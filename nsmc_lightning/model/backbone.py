@@ -1,0 +1,193 @@
+"""Hub id, folder or from-scratch configuration → encoder, and what that encoder can take."""
+
+import inspect
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.utils import enable_progress_bars
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from transformers import (
+    MODEL_FOR_MASKED_LM_MAPPING,
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    PretrainedConfig,
+    PreTrainedModel,
+)
+from transformers.utils import logging as transformers_logging
+
+from nsmc_lightning.types import EncoderLimits, UserError
+
+# Their position table starts with rows for padding: the first token has position pad_token_id + 1.
+_PADDED_POSITIONS = frozenset(
+    {"camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
+     "xlm-roberta", "xlm-roberta-xl", "xmod"}
+)  # fmt: skip
+_WAYS_OUT = "Give the folder of a downloaded checkpoint, or use configs/demo.yaml, which needs no network."
+
+_log = logging.getLogger(__name__)
+
+
+def load_encoder(backbone: str | dict[str, Any], pretrained: bool, need_pooler: bool) -> PreTrainedModel:
+    """Builds an encoder in float32 and in training mode; code that a checkpoint may carry is never run.
+
+    Args:
+        backbone: hub id or folder of a checkpoint, or a configuration with ``model_type`` for random weights.
+        pretrained: False reads no more than ``config.json`` and leaves the weights random.
+        need_pooler: whether the head reads the encoder's pooler.
+
+    Raises:
+        UserError: the checkpoint cannot be had or read, the configuration cannot be, the model is no encoder, or it
+            has no pooler.
+    """
+    config = _config_from_keys(backbone) if isinstance(backbone, dict) else _config_of_checkpoint(backbone)
+    name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
+    _refuse_other_models(config, name)
+    # An unused pooler would only cost memory, and fail under DDP: its parameters get no gradient.
+    options = {"add_pooling_layer": need_pooler} if _takes_pooling_option(config) else {}
+    if isinstance(backbone, str) and pretrained:
+        encoder = _pretrained_encoder(backbone, config, options)
+    else:
+        encoder = _random_encoder(config, name, options)
+        if pretrained:
+            _warn(f"random weights: no pretrained encoder, --model.backbone is {name}")
+    if need_pooler and getattr(encoder, "pooler", None) is None:
+        raise UserError(f"--model.pooling pooler: {name} ({config.model_type}) has no pooler: use cls or mean.")
+    return encoder.train()  # from_pretrained returns it in eval mode, and Lightning keeps that
+
+
+def encoder_limits(config: PretrainedConfig) -> EncoderLimits:
+    """Reads from an encoder's configuration what it can take."""
+    max_length = getattr(config, "max_position_embeddings", None)
+    if getattr(config, "position_biased_input", True) is False:
+        max_length = None  # DeBERTa with relative positions alone has no table
+    elif max_length is not None and config.model_type in _PADDED_POSITIONS:
+        max_length -= config.pad_token_id + 1
+    return EncoderLimits(
+        vocab_size=config.vocab_size,
+        max_length=max_length,
+        segments=getattr(config, "type_vocab_size", None) or 0,
+        pad_token_id=config.pad_token_id,
+    )
+
+
+# Configurations
+
+
+def _config_from_keys(keys: dict[str, Any]) -> PretrainedConfig:
+    model_type = keys.get("model_type")
+    if not isinstance(model_type, str):
+        raise UserError("--model.backbone: a from-scratch configuration needs model_type, e.g. bert.")
+    try:
+        default = AutoConfig.for_model(model_type)
+    except ValueError as error:
+        raise UserError(f"--model.backbone: model_type {model_type!r} is not one that transformers has.") from error
+    # A configuration class takes any key and ignores it: a misspelt one would pass silently.
+    unknown = [key for key in keys if not hasattr(default, key) or callable(getattr(default, key))]
+    if unknown:
+        raise UserError(f"--model.backbone: {model_type} configurations have no {', '.join(map(repr, unknown))}.")
+    try:
+        return AutoConfig.for_model(**keys)
+    except Exception as error:  # each configuration class has errors of its own
+        raise UserError(f"--model.backbone: no {model_type} configuration ({_reason(error)}).") from error
+
+
+def _config_of_checkpoint(name: str) -> PretrainedConfig:
+    with _refusals(name), _quiet():
+        return AutoConfig.from_pretrained(name, trust_remote_code=False)
+
+
+def _refuse_other_models(config: PretrainedConfig, name: str) -> None:
+    # A decoder's first token sees nothing but itself: it would train without complaint, and learn nothing.
+    if config.is_encoder_decoder or type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
+        raise UserError(
+            f"--model.backbone: {name} ({config.model_type}) is not an encoder of the BERT kind, "
+            "such as bert, electra, roberta, distilbert or modernbert."
+        )
+
+
+def _takes_pooling_option(config: PretrainedConfig) -> bool:
+    classes: Any = MODEL_MAPPING[type(config)]
+    model_class = classes[0] if isinstance(classes, tuple) else classes
+    return "add_pooling_layer" in inspect.signature(model_class).parameters
+
+
+# Weights
+
+
+def _pretrained_encoder(name: str, config: PretrainedConfig, options: dict[str, bool]) -> PreTrainedModel:
+    with _refusals(name), _quiet():
+        encoder, report = AutoModel.from_pretrained(
+            name,
+            config=config,
+            dtype=torch.float32,  # checkpoints shared in float16 must train in float32
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+            trust_remote_code=False,
+            **options,
+        )
+        if report["mismatched_keys"]:
+            tensor, found, expected = sorted(report["mismatched_keys"])[0]
+            raise ValueError(f"{tensor} is {tuple(found)}, config.json makes it {tuple(expected)}")
+    new = sorted(report["missing_keys"])
+    if new:  # unexpected keys are the heads of pre-training, which nobody needs
+        more = ", …" if len(new) > 3 else ""
+        _warn(f"random weights: {name} lacks {len(new)} of the encoder's tensors ({', '.join(new[:3])}{more})")
+    return encoder
+
+
+def _random_encoder(config: PretrainedConfig, name: str, options: dict[str, bool]) -> PreTrainedModel:
+    try:
+        return AutoModel.from_config(config, dtype=torch.float32, **options)
+    except Exception as error:  # the modules raise whatever a wrong size leads them to
+        raise UserError(
+            f"--model.backbone: {name} ({config.model_type}) builds no encoder ({_reason(error)})."
+        ) from error
+
+
+# How it is said
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # hub, JSON, safetensors, pickle and torch each have errors of their own
+        where = "this folder cannot be loaded" if Path(name).is_dir() else "no such folder, nor to be had from the hub"
+        raise UserError(f"--model.backbone {name}: {where} ({_reason(error)}).\n{_WAYS_OUT}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a message, and the next where that one only announces it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]).rstrip(".") or type(error).__name__
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides transformers' table of tensors and its loading bar, and the hub's lines about each retry."""
+    hub = logging.getLogger("huggingface_hub")
+    levels = transformers_logging.get_verbosity(), hub.level
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    hub.setLevel(logging.ERROR)
+    transformers_logging.disable_progress_bar()
+    if bars:
+        enable_progress_bars()  # the hub's own: a download of 400 MB should show that it moves
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(levels[0])
+        hub.setLevel(levels[1])
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@rank_zero_only
+def _warn(line: str) -> None:
+    _log.warning(line)

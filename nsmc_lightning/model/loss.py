@@ -1,0 +1,86 @@
+"""The loss: cross-entropy over classes, or over the two sides of one sigmoid."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nsmc_lightning.types import UserError
+
+
+class CrossEntropy(nn.Module):
+    """``nn.CrossEntropyLoss``, always in float32 and with class weights that stay out of checkpoints.
+
+    With weights w and smoothing ε over C classes, a text of class y costs
+    ``(1 - ε) · w[y] · -log p[y] + ε / C · Σ_c w[c] · -log p[c]``, and a batch costs the sum of that over its texts,
+    divided by the sum of their ``w[y]``.
+
+    Args:
+        label_smoothing: ε, from Szegedy et al. 2016.
+        class_weights: w, one for each class; None for 1 everywhere.
+    """
+
+    weight: Tensor | None
+
+    def __init__(self, label_smoothing: float, class_weights: list[float] | None) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+        weight = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.register_buffer("weight", weight, persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The weighted mean over a batch.
+
+        *Shape:* ``logits`` (B, C) of any float dtype, ``labels`` int64 (B,); result float32 ().
+        """
+        weight = None if self.weight is None else self.weight.float()  # trainers may have made it bfloat16
+        return F.cross_entropy(logits.float(), labels, weight, label_smoothing=self.label_smoothing)
+
+    def total_weight(self, labels: Tensor) -> Tensor:
+        """What :meth:`forward` divided by: the weight of its result in a mean over several batches.
+
+        *Shape:* ``labels`` int64 (B,); result float32 ().
+        """
+        if self.weight is None:
+            return torch.full((), labels.numel(), dtype=torch.float32, device=labels.device)
+        return self.weight.float()[labels].sum()
+
+
+class BinaryCrossEntropy(CrossEntropy):
+    """Binary cross-entropy on one sigmoid output, with the smoothing and class weights of :class:`CrossEntropy`.
+
+    For a logit z, ``p[1] = sigmoid(z)`` and ``p[0] = 1 - p[1]`` in the formula there. A sigmoid is the softmax of the
+    two logits (0, z), so the formula holds to the letter. ``nn.BCEWithLogitsLoss`` has neither smoothing nor a weight
+    for the negative class, and divides by the number of texts whatever their weights.
+    """
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The weighted mean over a batch.
+
+        *Shape:* ``logits`` (B, 1) of any float dtype, ``labels`` int64 (B,) of 0 and 1; result float32 ().
+        """
+        return super().forward(F.pad(logits, (1, 0)), labels)
+
+
+def build_loss(
+    loss: Literal["cross_entropy", "binary_cross_entropy"],
+    label_smoothing: float,
+    class_weights: list[float] | None,
+    num_labels: int,
+) -> CrossEntropy:
+    """Builds the loss that a name stands for.
+
+    Raises:
+        UserError: not one weight for each class, or a weight that is not a positive number.
+    """
+    if class_weights is not None:
+        if len(class_weights) != num_labels:
+            raise UserError(
+                f"model.class_weights has {len(class_weights)} numbers for {num_labels} classes: give one each."
+            )
+        if not all(0 < weight < math.inf for weight in class_weights):
+            raise UserError(f"model.class_weights is {class_weights}: each must be above 0.")
+    kind = BinaryCrossEntropy if loss == "binary_cross_entropy" else CrossEntropy
+    return kind(label_smoothing, class_weights)

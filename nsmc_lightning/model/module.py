@@ -1,0 +1,214 @@
+"""BertClassifierModule: an encoder, a head, a loss, and how they are trained and measured."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from nsmc_lightning.model.backbone import encoder_limits, load_encoder
+from nsmc_lightning.model.head import ClassifierHead
+from nsmc_lightning.model.loss import build_loss
+from nsmc_lightning.model.metrics import WeightedMean, build_metrics
+from nsmc_lightning.model.optim import parameter_groups, resolve_warmup, warmup_schedule
+from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
+
+_CHOICES = {
+    "pooling": ("cls", "pooler", "mean"),
+    "loss": ("cross_entropy", "binary_cross_entropy"),
+    "schedule": ("linear", "cosine", "constant"),
+}
+_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
+    "num_labels": (lambda value: value >= 2, "2 or more"),
+    "dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    "label_smoothing": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    "lr": (lambda value: value > 0, "above 0"),
+    "weight_decay": (lambda value: value >= 0, "0 or more"),
+    "layer_decay": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
+    "warmup_ratio": (lambda value: 0 <= value <= 1, "from 0 to 1"),
+    "warmup_steps": (lambda value: value >= 0, "0 or more"),
+}
+
+
+class BertClassifierModule(LightningModule):
+    """A BERT-family encoder with a classification head, fine-tuned as a whole.
+
+    Args:
+        backbone: hub id or folder of a pretrained encoder, or a configuration for one from scratch (model_type: …).
+        num_labels: number of classes; follows from the corpus on the command line.
+        pretrained: False reads the backbone's configuration only and leaves its weights random.
+        pooling: cls (first token), pooler (the encoder's own), or mean (over all tokens).
+        dropout: dropout before the last linear layer; the encoder's own is in its configuration.
+        loss: cross_entropy, or binary_cross_entropy on one sigmoid output.
+        label_smoothing: share of each label that is spread over all classes.
+        class_weights: weight of each class in the loss.
+        lr: learning rate at the end of the warm-up.
+        weight_decay: AdamW's, for all but biases and norms.
+        layer_decay: factor on the learning rate from each layer to the one below.
+        schedule: what follows the warm-up: linear or cosine to 0, or constant.
+        warmup_ratio: share of all steps over which the learning rate rises from 0.
+        warmup_steps: number of such steps, in place of warmup_ratio.
+
+    Raises:
+        UserError: a value that cannot be, or a backbone that cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        backbone: str | dict[str, Any],
+        num_labels: int = 2,
+        pretrained: bool = True,
+        pooling: Literal["cls", "pooler", "mean"] = "cls",
+        dropout: float = 0.1,
+        loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy",
+        label_smoothing: float = 0.0,
+        class_weights: list[float] | None = None,
+        lr: float = 5e-5,
+        weight_decay: float = 0.01,
+        layer_decay: float = 1.0,
+        schedule: Literal["linear", "cosine", "constant"] = "linear",
+        warmup_ratio: float = 0.1,
+        warmup_steps: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        _refuse_bad_values(self.hparams)
+        self.loss = build_loss(loss, label_smoothing, class_weights, num_labels)
+        self.encoder = load_encoder(backbone, pretrained, need_pooler=pooling == "pooler")
+        num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
+        self.head = ClassifierHead(self.encoder.config.hidden_size, num_outputs, pooling, dropout)
+        metrics = build_metrics(num_labels)
+        self.train_metrics = metrics.clone(prefix="train/")
+        self.val_metrics = metrics.clone(prefix="val/")
+        self.test_metrics = metrics.clone(prefix="test/")
+        self.val_loss = WeightedMean()
+        self.test_loss = WeightedMean()
+        self.example_input_array = _example_input(self.limits)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Encodes and classifies texts.
+
+        Token types are not passed: a single sentence is all of type 0, which is every encoder's default.
+
+        *Shape:* ``input_ids`` and ``attention_mask`` int64 (B, T); result (B, C) logits, C = 1 with binary
+        cross-entropy.
+        """
+        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        return self.head(output.last_hidden_state, attention_mask, getattr(output, "pooler_output", None))
+
+    def _step(self, batch: Batch, stage: Literal["train", "val", "test"]) -> tuple[Tensor, Tensor]:
+        """What training, validation and test share: loss and probabilities, and the stage's metrics fed.
+
+        *Shape:* loss float32 (); probabilities float32 (B, classes).
+        """
+        assert batch.labels is not None, "labels are missing only from prediction"
+        logits = self(batch.input_ids, batch.attention_mask)
+        loss = self.loss(logits, batch.labels)
+        probabilities = to_probabilities(logits)
+        getattr(self, f"{stage}_metrics").update(probabilities.argmax(dim=1), batch.labels)
+        if stage != "train":
+            # Weighted as the loss itself is: the mean is that of all texts at once, whatever the batches and processes.
+            getattr(self, f"{stage}_loss").update(loss, self.loss.total_weight(batch.labels))
+        return loss, probabilities
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch."""
+        loss, _ = self._step(batch, "train")
+        self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> Prediction:  # type: ignore[override]
+        """Probabilities of a batch, counted in the dev metrics."""
+        _, probabilities = self._step(batch, "val")
+        return Prediction(batch.rows, probabilities)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Prediction:  # type: ignore[override]
+        """Probabilities of a batch, counted in the test metrics."""
+        _, probabilities = self._step(batch, "test")
+        return Prediction(batch.rows, probabilities)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        """Probabilities of a batch; labels are not looked at."""
+        return Prediction(batch.rows, to_probabilities(self(batch.input_ids, batch.attention_mask)))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW (Loshchilov and Hutter 2019) with a learning rate that is warmed up and stepped with each update.
+
+        Raises:
+            UserError: training has no known end, or the encoder cannot take ``layer_decay``.
+        """
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise UserError("training has no known end to plan the learning rate for: give --trainer.max_steps or "
+                            "--trainer.max_epochs.")  # fmt: skip
+        options = self.hparams
+        groups = parameter_groups(
+            self.encoder, self.head, options["lr"], options["weight_decay"], options["layer_decay"]
+        )
+        optimizer = torch.optim.AdamW(groups, lr=options["lr"])
+        warmup = resolve_warmup(options["warmup_ratio"], options["warmup_steps"], int(steps))
+        scheduler = warmup_schedule(optimizer, options["schedule"], warmup, int(steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    # Metrics are logged once an epoch, as objects: Lightning computes them over all processes and resets them.
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the metrics of the batches trained on, with dropout as it was."""
+        self.log_dict(self.train_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs loss and metrics of the dev part."""
+        self.log("val/loss", self.val_loss, prog_bar=True)
+        self.log_dict(self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Logs loss and metrics of the test part."""
+        self.log("test/loss", self.test_loss)
+        self.log_dict(self.test_metrics)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds the encoder's ``config.json``: with it the weights load where the backbone cannot be had."""
+        config = json.loads(self.encoder.config.to_json_string(use_diff=False))
+        config.pop("_name_or_path", None)  # a folder of this machine
+        checkpoint["encoder_config"] = json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True)
+
+    @property
+    def limits(self) -> EncoderLimits:
+        """What the encoder can take, for the tokenizer's preflight."""
+        return encoder_limits(self.encoder.config)
+
+
+def to_probabilities(logits: Tensor) -> Tensor:
+    """Softmax, or the two sides of a sigmoid where there is one logit, in float32.
+
+    *Shape:* ``logits`` (B, C) of any float dtype; result float32 (B, C), or (B, 2) for C = 1.
+    """
+    logits = logits.float()
+    if logits.shape[1] == 1:
+        return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
+    return torch.softmax(logits, dim=1)
+
+
+def _example_input(limits: EncoderLimits) -> tuple[Tensor, Tensor]:
+    """Two texts of a few tokens, for TensorBoard's graph and the summary's sizes."""
+    width = min(8, limits.max_length or 8)
+    ids = torch.arange(2 * width).view(2, width) % limits.vocab_size
+    return ids, torch.ones_like(ids)
+
+
+def _refuse_bad_values(values: Mapping[str, Any]) -> None:
+    for key, choices in _CHOICES.items():
+        if values[key] not in choices:
+            raise UserError(f"model.{key} is {values[key]!r}: must be one of {', '.join(choices)}.")
+    for key, (allowed, words) in _RANGES.items():
+        value = values[key]
+        if value is None and key == "warmup_steps":
+            continue
+        if not isinstance(value, int | float) or not math.isfinite(value) or not allowed(value):
+            raise UserError(f"model.{key} is {value!r}: must be {words}.")
+    if values["loss"] == "binary_cross_entropy" and values["num_labels"] != 2:
+        raise UserError(f"model.loss binary_cross_entropy is for 2 classes, and there are {values['num_labels']}.")

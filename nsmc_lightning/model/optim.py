@@ -1,0 +1,80 @@
+"""Which parameter learns how fast, and how that changes with the steps."""
+
+import math
+import re
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_scheduler
+
+from nsmc_lightning.types import UserError
+
+_LAYER = re.compile(r"(?:layer|layers)\.(\d+)\.")  # bert, electra, roberta: layer.N; distilbert: transformer.layer.N
+
+
+def parameter_groups(
+    encoder: nn.Module, head: nn.Module, lr: float, weight_decay: float, layer_decay: float
+) -> list[dict[str, Any]]:
+    """Sorts the parameters that learn into groups of equal learning rate and weight decay.
+
+    Biases and norms are not decayed (Devlin et al. 2019). The learning rate falls layer by layer from the top
+    (Howard and Ruder 2018; Sun et al. 2019): the head, and the pooler with it, learns at ``lr``, the last of L layers
+    at ``lr · layer_decay``, the first at ``lr · layer_decay ** L``, the embeddings at ``lr · layer_decay ** (L + 1)``.
+
+    Returns:
+        Groups for an optimizer, each with ``params``, ``lr``, ``weight_decay`` and a ``name`` of its own.
+
+    Raises:
+        UserError: ``layer_decay`` is asked for, but the encoder's parameter names tell no layers.
+    """
+    both = nn.ModuleDict({"encoder": encoder, "head": head})  # names a shared parameter once
+    num_layers = _count_layers(both)
+    if layer_decay != 1.0 and num_layers == 0:
+        raise UserError(f"model.layer_decay: {type(encoder).__name__} has no layers to tell apart, set it to 1.0.")
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in both.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        place, depth = _place(name, num_layers)
+        rate = lr * layer_decay**depth
+        decay = 0.0 if parameter.ndim < 2 else weight_decay  # biases and norms are vectors
+        group = groups.setdefault((rate, decay), {"params": [], "lr": rate, "weight_decay": decay})
+        group.setdefault("name", _group_name(place if layer_decay != 1.0 else "all", decay))
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def resolve_warmup(warmup_ratio: float, warmup_steps: int | None, total_steps: int) -> int:
+    """Steps of warm-up: ``warmup_steps`` where given, otherwise that share of all steps, rounded up."""
+    if warmup_steps is not None:
+        return warmup_steps
+    return math.ceil(warmup_ratio * total_steps - 1e-6)  # 0.1 · 30 is a little more than 3 in floating point
+
+
+def warmup_schedule(
+    optimizer: Optimizer, schedule: Literal["linear", "cosine", "constant"], warmup_steps: int, total_steps: int
+) -> LambdaLR:
+    """Learning rates that rise from 0 over ``warmup_steps``, then fall to 0 at ``total_steps`` or stay as they are."""
+    name = "constant_with_warmup" if schedule == "constant" else schedule
+    return get_scheduler(name, optimizer, num_warmup_steps=warmup_steps, num_training_steps=total_steps)
+
+
+def _count_layers(module: nn.Module) -> int:
+    found = (_LAYER.search(name) for name, _ in module.named_parameters())
+    return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
+def _place(name: str, num_layers: int) -> tuple[str, int]:
+    """The part of the model that a parameter belongs to, and how many parts lie above it."""
+    layer = _LAYER.search(name)
+    if layer:
+        return f"layer_{layer[1]}", num_layers - int(layer[1])
+    if name.startswith("encoder.") and "embedding" in name:
+        return "embeddings", num_layers + 1
+    return "head", 0
+
+
+def _group_name(place: str, decay: float) -> str:
+    return f"{place}_decay" if decay else f"{place}_no_decay"

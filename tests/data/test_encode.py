@@ -1,0 +1,40 @@
+"""Encoding: the tokenizer's own ids, cut where they must be."""
+
+import numpy as np
+import pytest
+
+from nsmc_lightning.data.encode import encode
+from nsmc_lightning.data.tokenizer import train_tokenizer
+
+TEXTS = ["정말 재미있는 영화였어요", "", "[SEP] 라고 쓴 리뷰", "아 지루해 " * 30]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():  # noqa: ANN201
+    return train_tokenizer(TEXTS * 5, vocab_size=120)
+
+
+def test_ids_are_those_of_one_text_at_a_time(tokenizer) -> None:
+    encoded = encode(tokenizer, TEXTS, max_length=16)
+    for row, text in enumerate(TEXTS):
+        one = tokenizer(text, truncation=True, max_length=16, split_special_tokens=True)["input_ids"]
+        assert encoded.ids(row).tolist() == one
+
+
+def test_truncation_keeps_the_closing_token_and_the_full_length(tokenizer) -> None:
+    encoded = encode(tokenizer, TEXTS, max_length=16)
+    assert encoded.ids(3)[-1] == tokenizer.sep_token_id
+    assert encoded.lengths[3] == 16
+    assert encoded.full_lengths[3] == len(tokenizer(TEXTS[3])["input_ids"]) > 16
+
+
+def test_a_special_token_spelled_out_stays_text(tokenizer) -> None:
+    encoded = encode(tokenizer, TEXTS, max_length=16)
+    assert (encoded.ids(2) == tokenizer.sep_token_id).sum() == 1
+
+
+def test_no_texts_give_no_tokens(tokenizer) -> None:
+    encoded = encode(tokenizer, [], max_length=16)
+    assert len(encoded.tokens) == 0
+    assert encoded.offsets.tolist() == [0]
+    assert np.array_equal(encoded.lengths, [])

@@ -1,0 +1,219 @@
+"""Encoders: what loads, in which state, what is said, and what is refused."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub.constants
+import pytest
+import torch
+from transformers import AutoConfig, BertConfig, BertForMaskedLM, BertModel
+
+from nsmc_lightning.model.backbone import encoder_limits, load_encoder
+from nsmc_lightning.types import EncoderLimits, UserError
+
+
+@pytest.fixture
+def folder(bert: dict[str, Any], tmp_path: Path) -> Path:
+    """A checkpoint of a masked language model: float16, with a head too many and without a pooler."""
+    path = tmp_path / "mlm"
+    BertForMaskedLM(BertConfig(**bert)).half().save_pretrained(path)
+    return path
+
+
+def test_from_scratch_in_training_mode_and_float32(family: dict[str, Any]) -> None:
+    encoder = load_encoder(family, pretrained=True, need_pooler=False)
+    assert encoder.config.model_type == family["model_type"]
+    assert getattr(encoder, "pooler", None) is None
+    assert all(module.training for module in encoder.modules())
+    assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+
+
+def test_from_scratch_says_random_in_one_line(bert: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    load_encoder(bert, pretrained=True, need_pooler=True)
+    assert [record.message for record in caplog.records] == [
+        "random weights: no pretrained encoder, --model.backbone is a from-scratch configuration"
+    ]
+
+
+def test_half_precision_checkpoint_trains_in_float32_with_dropout(folder: Path) -> None:
+    encoder = load_encoder(str(folder), pretrained=True, need_pooler=False)
+    stored = BertModel.from_pretrained(folder, add_pooling_layer=False)
+    assert stored.dtype == torch.float16
+    assert encoder.dtype == encoder.config.dtype == torch.float32
+    for (name, ours), theirs in zip(encoder.named_parameters(), stored.parameters(), strict=True):
+        assert torch.equal(ours, theirs.float()), name
+    ids = torch.arange(10).view(2, 5)
+    first, second = (encoder(input_ids=ids).last_hidden_state for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_whole_checkpoint_loads_without_a_word(
+    folder: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load_encoder(str(folder), pretrained=True, need_pooler=False)
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+def test_new_tensors_are_named_in_one_line(
+    folder: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    load_encoder(str(folder), pretrained=True, need_pooler=True)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "lacks 2 of the encoder's tensors (pooler.dense.bias, pooler.dense.weight)" in record.message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_unpretrained_reads_the_configuration_only(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for path in folder.iterdir():
+        if path.name != "config.json":
+            path.unlink()
+    encoder = load_encoder(str(folder), pretrained=False, need_pooler=True)
+    assert encoder.config.hidden_size == 16
+    assert encoder.dtype == torch.float32  # the configuration says float16
+    assert encoder.pooler is not None
+    assert encoder.training
+    assert not caplog.records
+
+
+def test_quiet_is_undone(folder: Path) -> None:
+    from transformers.utils import logging as transformers_logging
+
+    before = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
+    load_encoder(str(folder), pretrained=True, need_pooler=False)
+    assert (transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()) == before
+
+
+@pytest.mark.parametrize("kind", ["electra", "distilbert"])
+def test_missing_pooler_is_refused(kind: str) -> None:
+    with pytest.raises(UserError, match=rf"--model.pooling pooler: .*{kind}.* use cls or mean"):
+        load_encoder({"model_type": kind, "vocab_size": 50}, pretrained=True, need_pooler=True)
+
+
+def refusal(backbone: str | dict[str, Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        load_encoder(backbone, pretrained=True, need_pooler=False)
+    message = str(caught.value)
+    assert message.count("\n") <= 1
+    return message
+
+
+def test_unreachable_hub_names_key_and_ways_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    message = refusal("nobody/has-this-encoder")
+    assert message.startswith("--model.backbone nobody/has-this-encoder: no such folder, nor to be had from the hub (")
+    assert message.endswith(
+        "Give the folder of a downloaded checkpoint, or use configs/demo.yaml, which needs no network."
+    )
+
+
+def test_weights_of_other_sizes_are_named(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "vocab_size": 60}))
+    expected = "embeddings.word_embeddings.weight is (50, 16), config.json makes it (60, 16)"
+    assert expected in refusal(str(folder))
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    assert "no such folder" in refusal(str(tmp_path / "nowhere"))
+    assert "no such folder" in refusal("./nowhere")
+
+
+def test_broken_folders(folder: Path, tmp_path: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    weights = (folder / "model.safetensors").read_bytes()
+    broken: dict[str, dict[str, bytes]] = {
+        "empty": {},
+        "no JSON": {"config.json": b"{", "model.safetensors": weights},
+        "no weights": {"config.json": json.dumps(config).encode()},
+        "truncated": {"config.json": json.dumps(config).encode(), "model.safetensors": weights[:1000]},
+        "other sizes": {
+            "config.json": json.dumps({**config, "hidden_size": 8}).encode(),
+            "model.safetensors": weights,
+        },
+        "other kind": {"config.json": json.dumps({**config, "model_type": "no-such"}).encode()},
+        "own code": {
+            "config.json": json.dumps(
+                {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModel": "own.M"}}
+            ).encode()
+        },
+    }
+    for name, files in broken.items():
+        path = tmp_path / name
+        path.mkdir()
+        for file, data in files.items():
+            (path / file).write_bytes(data)
+        assert refusal(str(path)).startswith(f"--model.backbone {path}: this folder cannot be loaded ("), name
+        shutil.rmtree(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "burt"}, "'burt' is not one that transformers has"),
+        ({"hidden_sise": 16}, "no 'hidden_sise'"),
+        ({"save_pretrained": 1}, "no 'save_pretrained'"),
+        ({"hidden_size": 17}, "17"),
+        ({"hidden_size": "wide"}, "'hidden_size' expected int"),
+        ({"model_type": ["bert"]}, "needs model_type"),
+        ({"vocab_size": 0}, "builds no encoder"),
+    ],
+)
+def test_bad_configurations(bert: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    found = refusal({**bert, **change})
+    assert found.startswith("--model.backbone")
+    assert message in found
+
+
+def test_configuration_without_model_type() -> None:
+    assert "needs model_type" in refusal({"vocab_size": 50})
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "t5", "bart"])
+def test_decoders_are_refused(kind: str) -> None:
+    assert "not an encoder" in refusal({"model_type": kind})
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"model_type": "bert"}, EncoderLimits(30522, 512, 2, 0)),
+        ({"model_type": "bert", "max_position_embeddings": 300, "pad_token_id": 1}, EncoderLimits(30522, 300, 2, 1)),
+        ({"model_type": "electra", "vocab_size": 40}, EncoderLimits(40, 512, 2, 0)),
+        ({"model_type": "distilbert"}, EncoderLimits(30522, 512, 0, 0)),
+        (
+            {"model_type": "roberta", "max_position_embeddings": 514, "type_vocab_size": 1},
+            EncoderLimits(50265, 512, 1, 1),
+        ),
+        (
+            {"model_type": "xlm-roberta", "max_position_embeddings": 514, "type_vocab_size": 1, "vocab_size": 9},
+            EncoderLimits(9, 512, 1, 1),
+        ),
+        ({"model_type": "deberta-v2", "position_biased_input": False}, EncoderLimits(128100, None, 0, 0)),
+        ({"model_type": "modernbert"}, EncoderLimits(50368, 8192, 0, 50283)),
+    ],
+)
+def test_limits(keys: dict[str, Any], expected: EncoderLimits) -> None:
+    assert encoder_limits(AutoConfig.for_model(**keys)) == expected
+
+
+def test_limits_are_those_of_the_encoder(family: dict[str, Any]) -> None:
+    encoder = load_encoder(family, pretrained=True, need_pooler=False)
+    limits = encoder_limits(encoder.config)
+    assert limits.max_length == 32
+    assert encoder.get_input_embeddings().num_embeddings == limits.vocab_size
+    ids = torch.full((1, 32), 5)
+    encoder(input_ids=ids)
+    with pytest.raises((IndexError, RuntimeError)):
+        encoder(input_ids=torch.full((1, 33), 5))
+
+
+def test_shared_backbone(shared: Path, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = load_encoder(str(shared / "models" / "e5-small-ko"), pretrained=True, need_pooler=True)
+    assert encoder.dtype == torch.float32
+    assert encoder_limits(encoder.config) == EncoderLimits(10645, 512, 2, 1)
+    assert not caplog.records

@@ -1,0 +1,80 @@
+"""The losses against torch's own and against the formula written out."""
+
+import pytest
+import torch
+from torch import nn
+
+from nsmc_lightning.model.loss import BinaryCrossEntropy, CrossEntropy, build_loss
+from nsmc_lightning.types import UserError
+
+SETTINGS = [(0.0, None), (0.1, None), (0.0, [0.3, 2.0]), (0.2, [0.3, 2.0])]
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (17, 2) and labels."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(17, 2, generator=generator) * 3, torch.randint(2, (17,), generator=generator)
+
+
+@pytest.mark.parametrize(("smoothing", "weights"), SETTINGS)
+def test_cross_entropy_is_torchs(
+    batch: tuple[torch.Tensor, torch.Tensor], smoothing: float, weights: list[float] | None
+) -> None:
+    loss = build_loss("cross_entropy", smoothing, weights, num_labels=2)
+    reference = nn.CrossEntropyLoss(torch.tensor(weights) if weights else None, label_smoothing=smoothing)
+    torch.testing.assert_close(loss(*batch), reference(*batch))
+
+
+@pytest.mark.parametrize(("smoothing", "weights"), SETTINGS)
+def test_binary_cross_entropy_is_the_formula(
+    batch: tuple[torch.Tensor, torch.Tensor], smoothing: float, weights: list[float] | None
+) -> None:
+    logits, labels = batch[0][:, :1], batch[1]
+    w = weights or [1.0, 1.0]
+    total, divisor = 0.0, 0.0
+    for z, y in zip(logits[:, 0].double(), labels.tolist(), strict=True):
+        p1 = 1 / (1 + torch.exp(-z))
+        cost = [-torch.log(1 - p1).item(), -torch.log(p1).item()]
+        total += (1 - smoothing) * w[y] * cost[y] + smoothing / 2 * (w[0] * cost[0] + w[1] * cost[1])
+        divisor += w[y]
+    loss = build_loss("binary_cross_entropy", smoothing, weights, num_labels=2)
+    assert loss(logits, labels).item() == pytest.approx(total / divisor, rel=1e-5)
+    assert loss.total_weight(labels).item() == pytest.approx(divisor)
+
+
+def test_plain_binary_cross_entropy_is_torchs(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, labels = batch[0][:, :1], batch[1]
+    reference = nn.BCEWithLogitsLoss()(logits[:, 0], labels.float())
+    torch.testing.assert_close(BinaryCrossEntropy(0.0, None)(logits, labels), reference)
+
+
+def test_extreme_logits_stay_finite() -> None:
+    logits = torch.tensor([[200.0], [-200.0]], requires_grad=True)
+    loss = BinaryCrossEntropy(0.0, None)(logits, torch.tensor([0, 1]))
+    loss.backward()
+    assert loss.item() == 200
+    assert logits.grad is not None
+    assert torch.equal(logits.grad, torch.tensor([[0.5], [-0.5]]))
+
+
+@pytest.mark.parametrize("weights", [None, [0.25, 2.0]])
+def test_batches_weighted_by_total_weight_give_the_whole(
+    batch: tuple[torch.Tensor, torch.Tensor], weights: list[float] | None
+) -> None:
+    loss = CrossEntropy(0.1, weights)
+    parts = list(zip(batch[0].split(5), batch[1].split(5), strict=True))
+    total = sum(loss(x, y) * loss.total_weight(y) for x, y in parts)
+    torch.testing.assert_close(total / sum(loss.total_weight(y) for _, y in parts), loss(*batch))
+
+
+def test_half_precision_logits_and_weights_cost_in_float32(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    loss = CrossEntropy(0.0, [0.5, 2.0]).bfloat16()
+    assert loss(batch[0].bfloat16(), batch[1]).dtype == torch.float32
+    assert not loss.state_dict()
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, 2.0, 3.0], [0.0, 1.0], [-1.0, 1.0], [float("nan"), 1.0]])
+def test_bad_weights_are_refused(weights: list[float]) -> None:
+    with pytest.raises(UserError, match=r"model\.class_weights"):
+        build_loss("cross_entropy", 0.0, weights, num_labels=2)

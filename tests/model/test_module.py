@@ -1,0 +1,424 @@
+"""The module under a Trainer: against a plain loop, over checkpoints, schedules, precisions and processes."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from sklearn.metrics import f1_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+from transformers import AutoConfig
+
+from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.module import BertClassifierModule, to_probabilities
+from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*does not have many workers"),
+    pytest.mark.filterwarnings("ignore:.*tensorboardX"),
+]
+
+SIZES = [4, 3, 4, 1, 4, 2, 4, 4]
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
+
+def make_batches(sizes: list[int], num_labels: int = 2, seed: int = 0) -> list[Batch]:
+    """Random texts of random lengths, padded with 0, in batches of those sizes."""
+    generator = torch.Generator().manual_seed(seed)
+    batches, row = [], 0
+    for size in sizes:
+        width = int(torch.randint(4, 12, (1,), generator=generator))
+        lengths = torch.randint(2, width + 1, (size, 1), generator=generator)
+        mask = (torch.arange(width) < lengths).long()
+        ids = torch.randint(2, 50, (size, width), generator=generator) * mask
+        labels = torch.randint(num_labels, (size,), generator=generator)
+        batches.append(Batch(torch.arange(row, row + size), ids, mask, labels))
+        row += size
+    return batches
+
+
+def loader(batches: list[Batch]) -> DataLoader[Batch]:
+    return DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+
+
+def trainer(folder: Path, **settings: Any) -> Trainer:
+    quiet = {"logger": False, "enable_checkpointing": False, "max_epochs": 1}
+    bars = {"enable_progress_bar": False, "enable_model_summary": False}
+    common = {"accelerator": "cpu", "devices": 1, "default_root_dir": folder}
+    return Trainer(**{**common, **bars, **quiet, **settings})
+
+
+def whole(batches: list[Batch], module: BertClassifierModule) -> tuple[Tensor, Tensor]:
+    """Logits and labels of all batches, in evaluation mode."""
+    module.eval()
+    with torch.no_grad():
+        logits = torch.cat([module(batch.input_ids, batch.attention_mask) for batch in batches])
+    return logits, torch.cat([batch.labels for batch in batches if batch.labels is not None])
+
+
+# Training
+
+
+def plain_loop(module: BertClassifierModule, batches: list[Batch], lr: float, warmup: int) -> list[float]:
+    """One epoch written out: AdamW, decay on matrices only, linear warm-up and fall."""
+    named = list(module.named_parameters())
+    matrices = [p for name, p in named if not (name.endswith("bias") or "LayerNorm" in name)]
+    vectors = [p for name, p in named if name.endswith("bias") or "LayerNorm" in name]
+    optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0}])
+    losses = []
+    for step, batch in enumerate(batches):
+        factor = step / warmup if step < warmup else (len(batches) - step) / (len(batches) - warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = lr * factor
+        hidden = module.encoder(batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
+        loss = F.cross_entropy(module.head.linear(hidden[:, 0]), batch.labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+class LossRecorder(Callback):
+    """Keeps the loss and learning rate of each batch and whether dropout was on."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.training: list[bool] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
+        self.training.append(all(module.training for module in pl_module.modules() if type(module) is nn.Dropout))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *rest: Any) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+
+def test_an_epoch_equals_a_plain_loop(bert: dict[str, Any], tmp_path: Path) -> None:
+    ours = BertClassifierModule({**bert, **NO_DROPOUT}, dropout=0.0, lr=1e-3, warmup_steps=3)
+    plain = BertClassifierModule({**bert, **NO_DROPOUT}, dropout=0.0)
+    plain.load_state_dict(ours.state_dict())
+    batches = make_batches(SIZES)
+    recorder = LossRecorder()
+    trainer(tmp_path, callbacks=[recorder]).fit(ours, loader(batches))
+    assert recorder.losses == pytest.approx(plain_loop(plain, batches, 1e-3, 3), abs=1e-6)
+    for (name, p), q in zip(ours.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(p, q, atol=1e-6, rtol=0, msg=name)
+
+
+def test_dropout_is_on_in_training_also_after_validation(bert: dict[str, Any], tmp_path: Path) -> None:
+    module, recorder = BertClassifierModule(bert), LossRecorder()
+    trainer(tmp_path, callbacks=[recorder], max_epochs=2).fit(
+        module, loader(make_batches([2, 2])), loader(make_batches([2]))
+    )
+    assert recorder.training == [True] * 4
+    module.train()
+    batch = make_batches([4])[0]
+    logits = [module(batch.input_ids, batch.attention_mask) for _ in range(2)]
+    assert not torch.equal(*logits)
+
+
+def test_training_learns(bert: dict[str, Any], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    batches = [batch._replace(labels=(batch.input_ids[:, 0] > 25).long()) for batch in make_batches([16] * 20)]
+    fitted = trainer(tmp_path, max_epochs=10)
+    fitted.fit(BertClassifierModule(bert, lr=1e-2), loader(batches), loader(batches))
+    assert fitted.callback_metrics["val/accuracy"] > 0.95
+
+
+# Learning rate
+
+
+class RateRecorder(Callback):
+    """Keeps the learning rate of each update."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Any) -> None:
+        self.rates.append(optimizer.param_groups[0]["lr"])
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize(
+    ("settings", "total"),
+    [
+        ({"max_epochs": 3}, 24),
+        ({"max_epochs": 2, "accumulate_grad_batches": 3}, 6),
+        ({"max_epochs": 2, "limit_train_batches": 5}, 10),
+        ({"max_epochs": 2, "limit_train_batches": 0.5}, 8),
+        ({"max_epochs": 2, "limit_train_batches": 5, "accumulate_grad_batches": 2}, 6),
+        ({"max_epochs": -1, "max_steps": 11}, 11),
+        ({"max_epochs": -1, "max_steps": 7, "accumulate_grad_batches": 2, "limit_train_batches": 3}, 7),
+        ({"max_epochs": 2, "max_steps": 5, "accumulate_grad_batches": 2}, 5),
+    ],
+)
+def test_learning_rate_peaks_after_warmup_and_ends_at_zero(
+    bert: dict[str, Any], tmp_path: Path, schedule: Any, settings: dict[str, Any], total: int
+) -> None:
+    recorder = RateRecorder()
+    fitted = trainer(tmp_path, callbacks=[recorder], **settings)
+    fitted.fit(BertClassifierModule(bert, lr=1e-3, schedule=schedule, warmup_ratio=0.3), loader(make_batches(SIZES)))
+    warmup = math.ceil(0.3 * total - 1e-6)
+    assert len(recorder.rates) == fitted.global_step == total
+    assert recorder.rates[: warmup + 1] == pytest.approx([1e-3 * step / warmup for step in range(warmup + 1)])
+    assert recorder.rates[warmup:] == sorted(recorder.rates[warmup:], reverse=True)
+    (scheduler,) = fitted.lr_scheduler_configs
+    assert scheduler.scheduler.get_last_lr() == pytest.approx([0.0, 0.0], abs=1e-12)
+
+
+def test_training_without_an_end_is_refused(bert: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--trainer\.max_steps"):
+        trainer(tmp_path, max_epochs=-1).fit(BertClassifierModule(bert), loader(make_batches([2])))
+
+
+# Evaluation
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"num_labels": 3, "label_smoothing": 0.1, "class_weights": [1.0, 0.2, 3.0], "pooling": "mean"},
+        {"loss": "binary_cross_entropy", "class_weights": [0.5, 2.0], "pooling": "pooler"},
+    ],
+)
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_epoch_loss_and_metrics_are_those_of_all_texts_at_once(
+    bert: dict[str, Any], tmp_path: Path, options: dict[str, Any], stage: str
+) -> None:
+    torch.manual_seed(1)
+    module = BertClassifierModule(bert, **options)
+    nn.init.normal_(module.head.linear.weight)  # so that the predictions differ
+    batches = make_batches(SIZES, module.hparams["num_labels"])
+    (found,) = getattr(trainer(tmp_path), stage)(module, loader(batches), verbose=False)
+    logits, labels = whole(batches, module)
+    predictions = to_probabilities(logits).argmax(1)
+    average = "binary" if module.hparams["num_labels"] == 2 else "macro"
+    prefix = "val" if stage == "validate" else "test"
+    assert set(found) == {f"{prefix}/{name}" for name in ("loss", "accuracy", "f1", "precision", "recall")}
+    assert found[f"{prefix}/loss"] == pytest.approx(module.loss(logits, labels).item(), abs=1e-6)
+    assert found[f"{prefix}/accuracy"] == pytest.approx((predictions == labels).float().mean().item(), abs=1e-6)
+    assert found[f"{prefix}/f1"] == pytest.approx(f1_score(labels, predictions, average=average), abs=1e-6)
+
+
+def test_each_epoch_starts_its_metrics_anew(bert: dict[str, Any], tmp_path: Path) -> None:
+    module = BertClassifierModule(bert, lr=1e-2, warmup_ratio=0.0)
+    batches = make_batches(SIZES)
+    expected: list[float] = []
+
+    class Reference(Callback):
+        def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if not trainer.sanity_checking:
+                logits, labels = whole(batches, module)
+                expected.append(F.cross_entropy(logits, labels).item())
+
+    class Found(Callback):
+        def __init__(self) -> None:
+            self.values: list[float] = []
+
+        def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            if not trainer.sanity_checking:
+                self.values.append(trainer.callback_metrics["val/loss"].item())
+
+    found = Found()
+    trainer(tmp_path, max_epochs=3, callbacks=[Reference(), found]).fit(module, loader(batches), loader(batches))
+    assert len(expected) == 3
+    assert found.values == pytest.approx(expected, abs=1e-6)
+
+
+def test_logged_names(bert: dict[str, Any], tmp_path: Path) -> None:
+    logger = CSVLogger(tmp_path)
+    fitted = trainer(tmp_path, logger=logger, log_every_n_steps=1)
+    fitted.fit(BertClassifierModule(bert), loader(make_batches(SIZES)), loader(make_batches(SIZES)))
+    logger.save()
+    header = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()[0].split(",")
+    measures = ("accuracy", "f1", "precision", "recall")
+    names = {f"{stage}/{name}" for stage in ("train", "val") for name in (*measures, "loss")}
+    assert set(header) == names | {"epoch", "step"}
+
+
+@pytest.mark.parametrize("options", [{"num_labels": 3}, {"loss": "binary_cross_entropy"}])
+def test_predictions(bert: dict[str, Any], tmp_path: Path, options: dict[str, Any]) -> None:
+    module = BertClassifierModule(bert, **options)
+    batches = make_batches(SIZES)
+    unlabelled = [batch._replace(labels=None) for batch in batches]
+    found = trainer(tmp_path).predict(module, loader(unlabelled))
+    assert found is not None
+    logits, _ = whole(batches, module)
+    assert logits.shape[1] == (1 if "loss" in options else 3)
+    offset = 0
+    for batch, prediction in zip(batches, found, strict=True):
+        assert isinstance(prediction, Prediction)
+        assert torch.equal(prediction.rows, batch.rows)
+        expected = logits[offset : offset + len(batch.rows)]
+        if "loss" in options:
+            expected = torch.cat([torch.zeros_like(expected), expected], dim=1)  # a sigmoid is the softmax of (0, z)
+        torch.testing.assert_close(prediction.probabilities, torch.softmax(expected, 1))
+        offset += len(batch.rows)
+
+
+def test_validation_and_test_steps_return_predictions(bert: dict[str, Any]) -> None:
+    module = BertClassifierModule(bert).eval()
+    batch = make_batches([3])[0]
+    for step in (module.validation_step, module.test_step, module.predict_step):
+        rows, probabilities = step(batch, 0)
+        assert torch.equal(rows, batch.rows)
+        assert probabilities.shape == (3, 2)
+
+
+def test_padding_changes_nothing(family: dict[str, Any]) -> None:
+    for pooling in ("cls", "mean"):
+        module = BertClassifierModule(family, pooling=pooling).eval()  # type: ignore[arg-type]
+        pad = module.limits.pad_token_id or 0
+        ids = torch.tensor([[2, 9, 30, 41, 3]])
+        alone = module(ids, torch.ones_like(ids))
+        padded = module(F.pad(ids, (0, 4), value=pad), F.pad(torch.ones_like(ids), (0, 4)))
+        torch.testing.assert_close(alone, padded, atol=1e-6, rtol=0)
+
+
+# Checkpoints
+
+
+def test_checkpoint_stands_alone(family: dict[str, Any], tmp_path: Path) -> None:
+    module = BertClassifierModule(family, num_labels=3, class_weights=[1.0, 2.0, 3.0])
+    fitted = trainer(tmp_path)
+    fitted.fit(module, loader(make_batches(SIZES, 3)))
+    fitted.save_checkpoint(tmp_path / "x.ckpt")
+    checkpoint = torch.load(tmp_path / "x.ckpt", weights_only=True)
+    assert {name.partition(".")[0] for name in checkpoint["state_dict"]} == {"encoder", "head"}
+    folder = tmp_path / "backbone"
+    folder.mkdir()
+    (folder / "config.json").write_text(checkpoint["encoder_config"])
+    hparams = {**checkpoint["hyper_parameters"], "backbone": str(folder), "pretrained": False}
+    restored = BertClassifierModule(**hparams)
+    restored.load_state_dict(checkpoint["state_dict"])
+    batches = make_batches(SIZES)
+    assert torch.equal(whole(batches, restored)[0], whole(batches, module)[0])
+    reread: dict[str, Any] = {}
+    restored.on_save_checkpoint(reread)
+    assert reread["encoder_config"] == checkpoint["encoder_config"]  # whatever folder it came from
+
+
+def test_checkpoint_of_a_folder_names_no_folder(bert: dict[str, Any], tmp_path: Path) -> None:
+    load_encoder(bert, pretrained=True, need_pooler=True).save_pretrained(tmp_path / "secret")
+    checkpoint: dict[str, Any] = {}
+    BertClassifierModule(str(tmp_path / "secret")).on_save_checkpoint(checkpoint)
+    assert "secret" not in checkpoint["encoder_config"]
+    (tmp_path / "secret" / "config.json").write_text(checkpoint["encoder_config"])
+    assert AutoConfig.from_pretrained(tmp_path / "secret").hidden_size == 16
+
+
+def test_hyper_parameters_are_plain(bert: dict[str, Any]) -> None:
+    module = BertClassifierModule(bert, class_weights=[1.0, 2.0])
+    assert module.hparams["backbone"] == bert
+    assert {type(value) for value in module.hparams.values()} <= {str, int, float, bool, list, dict, type(None)}
+    assert module.limits == EncoderLimits(50, 32, 2, 0)
+
+
+# Logging, precision, compilation, processes
+
+
+def test_graph_goes_to_tensorboard(family: dict[str, Any], tmp_path: Path) -> None:
+    logger = TensorBoardLogger(tmp_path, log_graph=True)
+    module = BertClassifierModule(family, pooling="mean")
+    fitted = trainer(tmp_path, logger=logger, enable_model_summary=True)
+    fitted.fit(module, loader(make_batches([2])))
+    logger.experiment.flush()
+    events = EventAccumulator(logger.log_dir).Reload()
+    assert events.Tags()["graph"]
+    assert "encoder" in str(events.Graph())
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+@pytest.mark.parametrize(
+    "options",
+    [{"num_labels": 3, "class_weights": [1.0, 2.0, 0.5], "pooling": "mean"}, {"loss": "binary_cross_entropy"}],
+)
+def test_half_precision(bert: dict[str, Any], tmp_path: Path, precision: Any, options: dict[str, Any]) -> None:
+    module = BertClassifierModule(bert, **options)
+    batches = make_batches([4, 3], module.hparams["num_labels"])
+    fitted = trainer(tmp_path, precision=precision)
+    fitted.fit(module, loader(batches), loader(batches))
+    assert fitted.global_step == 2
+    assert module.head.linear.weight.dtype == (torch.bfloat16 if precision == "bf16-true" else torch.float32)
+    logged = fitted.callback_metrics
+    assert logged["val/loss"].dtype == torch.float32
+    assert torch.isfinite(logged["val/loss"])
+    assert logged["train/loss"].dtype == torch.float32
+    found = fitted.predict(module, loader(batches))
+    assert found is not None
+    for prediction in found:
+        assert prediction.probabilities.dtype == torch.float32
+        torch.testing.assert_close(prediction.probabilities.sum(1), torch.ones(len(prediction.rows)))
+
+
+def test_forward_is_one_graph(bert: dict[str, Any]) -> None:
+    module = BertClassifierModule(bert, pooling="mean").eval()
+    keys = list(module.state_dict())
+    batch = make_batches([3])[0]
+    expected = module(batch.input_ids, batch.attention_mask)
+    module.compile(fullgraph=True, backend="eager")
+    torch.testing.assert_close(module(batch.input_ids, batch.attention_mask), expected)
+    assert list(module.state_dict()) == keys
+
+
+class ShardedData(LightningDataModule):
+    """Every other batch to each of two processes, of unequal sizes."""
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return loader(self._shard())
+
+    val_dataloader = train_dataloader
+
+    def _shard(self) -> list[Batch]:
+        assert self.trainer is not None
+        return make_batches(SIZES)[self.trainer.global_rank :: self.trainer.world_size]
+
+
+def test_two_processes_measure_as_one(bert: dict[str, Any], tmp_path: Path) -> None:
+    module = BertClassifierModule(bert, class_weights=[0.5, 2.0], lr=1e-3, warmup_steps=1)
+    before = module.head.linear.weight.clone()
+    two = trainer(tmp_path, devices=2, strategy="ddp_spawn", use_distributed_sampler=False)
+    two.fit(module, datamodule=ShardedData())
+    assert not torch.equal(module.head.linear.weight, before)  # what was trained over there has come back
+    logits, labels = whole(make_batches(SIZES), module)
+    found = {name: value.item() for name, value in two.callback_metrics.items()}
+    assert found["val/loss"] == pytest.approx(module.loss(logits, labels).item(), abs=1e-6)
+    assert found["val/accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item(), abs=1e-6)
+
+
+# Bad values
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("lr", [0, -1e-5, None, math.nan, math.inf, "fast"]),
+        ("dropout", [-0.1, 1.0]),
+        ("label_smoothing", [-0.1, 1.0]),
+        ("weight_decay", [-0.1]),
+        ("layer_decay", [0.0, 1.1]),
+        ("warmup_ratio", [-0.1, 1.1]),
+        ("warmup_steps", [-1]),
+        ("num_labels", [1, 0]),
+        ("class_weights", [[1.0], [0.0, 1.0]]),
+        ("pooling", ["max"]),
+        ("schedule", ["step"]),
+        ("loss", ["hinge"]),
+    ],
+)
+def test_bad_values_are_refused_by_key(bert: dict[str, Any], key: str, values: list[Any]) -> None:
+    for value in values:
+        with pytest.raises(UserError, match=rf"model\.{key}"):
+            BertClassifierModule(bert, **{key: value})
+
+
+def test_binary_cross_entropy_is_for_two_classes(bert: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"model\.loss"):
+        BertClassifierModule(bert, num_labels=3, loss="binary_cross_entropy")

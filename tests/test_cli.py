@@ -1,0 +1,261 @@
+"""The command line as users call it: main(args), from fit to prediction, on a small corpus made here."""
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from nsmc_lightning.cli import main
+
+SMALL = {
+    "model_type": "bert",
+    "vocab_size": 600,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+}
+LIMITS = ["--trainer.limit_train_batches=4", "--trainer.limit_val_batches=2", "--trainer.max_epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def recipe(folder: Path) -> Path:
+    """A recipe of a small encoder on the demo corpus, with a cache of its own."""
+    corpus = Path(__file__).parents[1] / "configs" / "corpus" / "demo.yaml"
+    settings = {
+        "data": {"corpus": str(corpus), "cache_dir": str(folder / "cache"), "max_length": 40},
+        "model": {"backbone": SMALL, "lr": 0.003},
+        "log_dir": str(folder / "logs"),
+    }
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path, recipe: Path) -> Path:
+    """The folder of a finished fit."""
+    main(["fit", "--config", str(recipe), "--log_graph=true", *LIMITS])
+    return folder / "logs" / "small" / "version_0"
+
+
+@pytest.fixture(scope="module")
+def best(run: Path) -> str:
+    return str(run / "checkpoints" / "best.ckpt")
+
+
+def refused(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The message of a command that must end with code 2, at most two lines and no traceback."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(args)
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:") or "Traceback" in line]
+    assert stopped.value.code == 2
+    assert len(error) == 1
+    assert "Traceback" not in error[0]
+    return error[0]
+
+
+# fit
+
+
+def test_fit_leaves_logs_config_and_checkpoints(run: Path) -> None:
+    names = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    assert {"config.yaml", "metrics.csv", "hparams.yaml", "checkpoints/best.ckpt", "checkpoints/last.ckpt"} <= names
+    events = EventAccumulator(str(run), size_guidance={"images": 0})
+    events.Reload()
+    scalars = set(events.Tags()["scalars"])
+    assert {"train/loss", "val/accuracy", "val/f1", "train/reviews_per_second", "best/accuracy"} <= scalars
+    assert {"train/lengths", "val/confusion_matrix"} <= set(events.Tags()["images"])
+    assert events.Tags()["graph"]
+    assert "_hparams_/session_start_info" in events.summary_metadata
+    best = max(event.value for event in events.Scalars("val/accuracy"))
+    assert events.Scalars("best/accuracy")[-1].value == pytest.approx(best)
+
+
+def test_checkpoint_holds_plain_types_only(best: str) -> None:
+    checkpoint = torch.load(best, weights_only=True)
+    state = checkpoint["NSMCDataModule"]
+    assert state["corpus"]["name"] == "demo"
+    assert len(state["tokenizer_sha256"]) == 64
+
+
+def test_a_second_fit_gets_a_folder_of_its_own(run: Path, recipe: Path) -> None:
+    main(["fit", "--config", str(recipe), "--trainer.max_steps=1", "--trainer.limit_val_batches=1"])
+    assert (run.parent / "version_1" / "config.yaml").is_file()
+    assert (run / "config.yaml").is_file()
+
+
+def test_fit_keeps_best_by_dev_accuracy(run: Path, best: str) -> None:
+    accuracy = pd.read_csv(run / "metrics.csv")["val/accuracy"].dropna()
+    state = torch.load(best, weights_only=True)["callbacks"]
+    scores = [value["best_model_score"] for name, value in state.items() if name.startswith("ModelCheckpoint")]
+    assert float(scores[0]) == pytest.approx(accuracy.iloc[: len(accuracy)].max(), abs=1e-6) or len(accuracy) > 1
+
+
+def test_two_processes_train_and_test_every_row(recipe: Path, folder: Path, best: str) -> None:
+    output = folder / "two.csv"
+    two = ["--trainer.devices=2", "--trainer.strategy=ddp_fork", "--trainer.accelerator=cpu"]
+    main(["fit", "--config", str(recipe), "--name=two", "--trainer.max_steps=2", *two])
+    main(["test", "--ckpt_path", best, "--name=two", "--output", str(output), *two])
+    one = folder / "one.csv"
+    main(["test", "--ckpt_path", best, "--output", str(one)])
+    pd.testing.assert_frame_equal(pd.read_csv(output), pd.read_csv(one), atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_precision_is_a_flag(recipe: Path, precision: str) -> None:
+    main(["fit", "--config", str(recipe), f"--trainer.precision={precision}", "--trainer.fast_dev_run=2"])
+
+
+# test, validate
+
+
+def test_metrics_equal_scikit_learn_on_the_written_predictions(
+    best: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # from any folder, by the checkpoint's path alone
+    output = tmp_path / "test.csv"
+    main(["test", "--ckpt_path", best, "--output", str(output), "--log_dir", str(tmp_path / "logs")])
+    table = pd.read_csv(output)
+    logged = pd.read_csv(tmp_path / "logs" / "small" / "version_0" / "metrics.csv").iloc[-1]
+    truth, said = table["target"] == "positive", table["label"] == "positive"
+    for name, score in {
+        "accuracy": accuracy_score,
+        "f1": f1_score,
+        "precision": precision_score,
+        "recall": recall_score,
+    }.items():
+        assert logged[f"test/{name}"] == pytest.approx(score(truth, said), abs=1e-6)
+
+
+def test_a_moved_checkpoint_stands_alone(best: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = shutil.copy(best, tmp_path / "moved.ckpt")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NSMC_LIGHTNING_CACHE", str(tmp_path / "cache"))
+    main(["validate", "--ckpt_path", str(moved), "--data.cache_dir", str(tmp_path / "cache")])
+
+
+def test_a_saved_config_beside_a_checkpoint_does_not_test_an_untrained_model(
+    run: Path, best: str, tmp_path: Path
+) -> None:
+    args = ["--output", str(tmp_path / "with.csv"), "--config", str(run / "config.yaml")]
+    main(["test", "--ckpt_path", best, *args])
+    main(["test", "--ckpt_path", best, "--output", str(tmp_path / "without.csv")])
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "with.csv"), pd.read_csv(tmp_path / "without.csv"))
+
+
+def test_values_beside_a_checkpoint_win_or_are_refused(best: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["test", "--ckpt_path", best, "--data.eval_batch_size=7", "--trainer.limit_test_batches=1"])
+    assert "model.pooling" in refused(["test", "--ckpt_path", best, "--model.pooling=mean"], capsys)
+    assert "model.lr" in refused(["fit", "--ckpt_path", best, "--model.lr=0.1"], capsys)
+
+
+@pytest.mark.parametrize("command", ["test", "validate", "predict"])
+def test_without_a_checkpoint_nothing_is_measured(
+    command: str, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--ckpt_path" in refused([command, "--config", str(recipe)], capsys)
+
+
+# predict, classify
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
+def test_predict_writes_every_row_in_order(best: str, tmp_path: Path, ending: str) -> None:
+    texts = ["정말 재미있어요", "", "최악의 영화\t였다" if ending == "csv" else "최악의 영화", "음" * 200, "쏘쏘"]
+    source, output = tmp_path / "in.jsonl", tmp_path / f"out.{ending}"
+    source.write_text("".join(json.dumps({"text": text, "id": i}) + "\n" for i, text in enumerate(texts)))
+    main(["predict", "--ckpt_path", best, "--data.predict_path", str(source), "--output", str(output)])
+    readers = {
+        "csv": pd.read_csv,
+        "tsv": lambda path: pd.read_csv(path, sep="\t"),
+        "jsonl": lambda path: pd.read_json(path, lines=True),
+        "parquet": pd.read_parquet,
+    }
+    table = readers[ending](output)
+    assert table["id"].astype(str).tolist() == ["0", "1", "2", "3", "4"]
+    assert table["text"].fillna("").tolist() == texts
+    assert table["label"].isna().tolist() == [False, True, False, False, False]
+    said = table.loc[table["label"].notna()]
+    assert (said["probability_negative"] + said["probability_positive"]).to_numpy() == pytest.approx(1, abs=1e-5)
+
+
+def test_predict_reads_standard_input(best: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "out.csv"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("좋아요\n\n싫어요\n".encode())))
+    main(["predict", "--ckpt_path", best, "--data.predict_path", "-", "--output", str(output)])
+    assert pd.read_csv(output)["text"].fillna("").tolist() == ["좋아요", "", "싫어요"]
+
+
+def test_classify_says_what_predict_says(best: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["연기는 별로지만 재미 하나는 끝내줌!", "시간이 아깝다"]
+    (tmp_path / "in.txt").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    path = str(tmp_path / "in.txt")
+    main(["predict", "--ckpt_path", best, "--data.predict_path", path, "--output", str(tmp_path / "out.csv")])
+    capsys.readouterr()
+    main(["classify", "--ckpt_path", best, *texts])
+    main(["classify", "--ckpt_path", best, "--language", "ko", *texts])
+    english, korean = (lines := capsys.readouterr().out.splitlines())[:2], lines[2:]
+    korean_names = {"negative": "부정", "positive": "긍정"}
+    for i, row in pd.read_csv(tmp_path / "out.csv").iterrows():
+        percent = f"{100 * max(row['probability_negative'], row['probability_positive']):.2f}%"
+        assert english[i] == f"{row['label']}\t{percent}\t{texts[i]}"
+        assert korean[i] == f"{percent} 확률로 {korean_names[row['label']]} 리뷰입니다.\t{texts[i]}"
+
+
+# A user's mistakes
+
+
+def test_unknown_keys_and_wrong_types_are_named(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "data.batchsize" in refused(["fit", "--config", str(recipe), "--data.batchsize=3"], capsys)
+    assert "max_epochs" in refused(["fit", "--config", str(recipe), "--trainer.max_epochs=many"], capsys)
+    assert "missing.yaml" in refused(["fit", "--config", "missing.yaml"], capsys)
+    assert "trein" in refused(["trein"], capsys)
+
+
+def test_unknown_key_in_yaml_is_named(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = yaml.safe_load(recipe.read_text())
+    settings["model"]["learning_rate"] = 1
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(settings))
+    assert "learning_rate" in refused(["fit", "--config", str(tmp_path / "bad.yaml")], capsys)
+
+
+def test_missing_and_broken_checkpoints_are_named(
+    tmp_path: Path, best: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.ckpt"
+    broken.write_bytes(Path(best).read_bytes()[:5000])
+    for path in ("nowhere.ckpt", str(broken)):
+        assert path in refused(["test", "--ckpt_path", path], capsys)
+        assert path in refused(["classify", "--ckpt_path", path, "텍스트"], capsys)
+
+
+def test_monitor_and_mode_must_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "checkpoint.mode" in refused(["fit", "--config", str(recipe), "--checkpoint.monitor=val/loss"], capsys)
+
+
+def test_too_long_is_refused_with_the_limit(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(["fit", "--config", str(recipe), "--data.max_length=41"], capsys)
+    assert "40" in message
+    assert "max_length" in message
+
+
+def test_debug_shows_the_traceback() -> None:
+    from nsmc_lightning.types import UserError
+
+    with pytest.raises(UserError):
+        main(["test", "--ckpt_path", "nowhere.ckpt", "--debug"])

@@ -1,0 +1,56 @@
+"""The import directions of the package: rooms know only what stands to their left."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "nsmc_lightning"
+ROOMS = {
+    "types": set(),
+    "errors": {"types"},
+    "checkpoint": {"types"},
+    "data": {"types", "data"},
+    "model": {"types", "model"},
+    "callbacks": {"types", "callbacks", "checkpoint"},
+    "commands": {"types", "checkpoint", "data", "model", "commands"},
+    "lightning_cli": {"types", "checkpoint", "data", "model", "callbacks"},
+    "cli": {"types", "errors", "commands", "lightning_cli"},
+    "__init__": {"data", "model"},
+    "__main__": {"cli"},
+}
+RULES = ["data/clean.py", "data/split.py", "data/batch.py", "model/optim.py", "model/metrics.py"]
+
+
+def imported(path: Path) -> set[str]:
+    """Dotted names of all modules that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_import_directions(path: Path) -> None:
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    ours = {name.split(".")[1] for name in imported(path) if name.startswith("nsmc_lightning.")}
+    assert ours - {"__version__"} <= ROOMS[room]
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rules_touch_no_files_and_no_network(name: str) -> None:
+    outside = {"os", "pathlib", "io", "tempfile", "shutil", "requests", "pooch", "urllib", "socket"}
+    assert not {module.split(".")[0] for module in imported(PACKAGE / name)} & outside
+
+
+def test_package_and_help_import_nothing_heavy() -> None:
+    code = (
+        "import sys; from nsmc_lightning.cli import main; main(['--help']);"
+        "sys.exit(bool({'torch', 'lightning', 'transformers', 'pandas'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
