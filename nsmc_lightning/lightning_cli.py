@@ -72,7 +72,7 @@ class ClassifierCLI(LightningCLI):
             save_config_callback=None,  # RunRecord does it, for any logger and any run folder
             trainer_defaults=_TRAINER_DEFAULTS,
             seed_everything_default=42,
-            parser_kwargs={**quiet, **{command: quiet for command in COMMANDS}},
+            parser_kwargs={**quiet, **dict.fromkeys(COMMANDS, quiet)},
             args=args,
             auto_configure_optimizers=False,  # it would put in one parameter group and a schedule by epochs
             load_from_checkpoint_support=False,  # it would store YAML in place of the arguments
@@ -120,15 +120,13 @@ class ClassifierCLI(LightningCLI):
             config.checkpoint.filename = "{epoch}-{step}"  # of several, "best" would not be the best
         if config.name is None:
             config.name = _recipe_name(config.config)
-        for key in ("data_dir", "cache_dir"):
-            if config.data[key] is not None:  # a checkpoint is used from other folders too
-                config.data[key] = os.path.abspath(config.data[key])
-        self.record_text = self._config_text()
+        self.config_text = self._dump(config)
+        self.checkpoint_text = self._dump(_with_absolute_paths(config))
         if self.checkpoint is not None:
             self._take_backbone_from(self.checkpoint, config)
 
-    def _config_text(self) -> str:
-        return self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False)
+    def _dump(self, config: Namespace) -> str:
+        return self._parser(self.subcommand).dump(config, skip_none=False)
 
     def _take_backbone_from(self, checkpoint: dict[str, Any], config: Namespace) -> None:
         """Encoder and tokenizer come from the checkpoint; a model setting that says otherwise is refused."""
@@ -176,7 +174,7 @@ class ClassifierCLI(LightningCLI):
         callbacks: list[Callback] = [Throughput(), Pictures(), PredictionWriter(config.output)]
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
-        return [*callbacks, RunRecord(self.record_text, monitor, mode), Summary()]
+        return [*callbacks, RunRecord(self.config_text, self.checkpoint_text, monitor, mode), Summary()]
 
     # Running
 
@@ -239,6 +237,15 @@ def _count_labels(corpus: Namespace | None) -> int:
     if corpus is None:
         return NSMC.num_labels
     return len(corpus.get("init_args", corpus).labels)  # the parser wraps an optional dataclass
+
+
+def _with_absolute_paths(config: Namespace) -> Namespace:
+    """The settings as a checkpoint needs them, which is used from other folders too."""
+    config = config.clone()
+    for key in ("data_dir", "cache_dir"):
+        if config.data[key] is not None:
+            config.data[key] = os.path.abspath(config.data[key])
+    return config
 
 
 def _recipe_name(configs: Iterable[Any] | None) -> str:

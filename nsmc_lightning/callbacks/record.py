@@ -10,19 +10,21 @@ from nsmc_lightning.checkpoint import CLI_CONFIG
 
 
 class RunRecord(Callback):
-    """Writes ``config.yaml`` to the run's folder and the same text into each checkpoint.
+    """Writes ``config.yaml`` to the run's folder and the settings into each checkpoint.
 
     At the end of ``fit`` the hyper-parameters go to the loggers once, with the best dev metrics, so that TensorBoard's
     HParams tab compares runs by what they reached.
 
     Args:
-        config: the command line's settings as YAML.
+        config: the command line's settings as YAML, as they were given.
+        checkpoint_config: the same for checkpoints, which are used from other folders.
         monitor: the dev metric that decides which epoch was best, larger is better where ``mode`` is max.
         mode: max or min.
     """
 
-    def __init__(self, config: str, monitor: str, mode: str) -> None:
+    def __init__(self, config: str, checkpoint_config: str, monitor: str, mode: str) -> None:
         self.config = config
+        self.checkpoint_config = checkpoint_config
         self.monitor = monitor
         self.sign = 1 if mode == "max" else -1
         self.best: dict[str, float] = {}
@@ -45,7 +47,7 @@ class RunRecord(Callback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts the settings into the checkpoint."""
-        checkpoint[CLI_CONFIG] = self.config
+        checkpoint[CLI_CONFIG] = self.checkpoint_config
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs hyper-parameters and the best dev metrics."""

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from nsmc_lightning.data.batch import EvalSampler, ReviewDataset, TrainSampler
-from nsmc_lightning.data.clean import clean_test, clean_text, clean_train
+from nsmc_lightning.data.clean import clean_test, clean_text, clean_train, has_text
 from nsmc_lightning.data.corpus import NSMC, Corpus, Source
 from nsmc_lightning.data.demo import write_demo
 from nsmc_lightning.data.download import default_cache_dir, fetch
@@ -113,20 +113,20 @@ class NSMCDataModule(LightningDataModule):
         values = [label.value for label in self.corpus.labels]
         raw = self._read(self.corpus.train)
         if self.corpus.test is None:
-            raw, _ = split_rows(self._with_text(raw), self.corpus.test_fraction, TEST_SEED)
+            raw, _ = split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "test_fraction")
         train, counts = clean_train(raw, values, self.corpus.repair_quotes)
         _log_counts(f"{self.corpus.name}: {self.corpus.train.file}", counts)
         if self.corpus.dev is not None:
             dev, counts = clean_train(self._read(self.corpus.dev), values, self.corpus.repair_quotes)
             _log_counts(f"{self.corpus.name}: {self.corpus.dev.file}", counts)
             return train, dev
-        return split_rows(train, self.hparams["dev_fraction"], self.hparams["split_seed"])
+        return split_rows(train, self.hparams["dev_fraction"], self.hparams["split_seed"], "data.dev_fraction")
 
     def _test(self) -> pd.DataFrame:
         source = self.corpus.test or self.corpus.train
         raw = self._read(source)
         if self.corpus.test is None:
-            _, raw = split_rows(self._with_text(raw), self.corpus.test_fraction, TEST_SEED)
+            _, raw = split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "test_fraction")
         values = [label.value for label in self.corpus.labels]
         rows, counts = clean_test(raw, values, self.corpus.repair_quotes, source.file)
         _log_counts(f"{self.corpus.name}: {source.file} (test)", counts)
@@ -232,9 +232,6 @@ class NSMCDataModule(LightningDataModule):
         path = fetch(source, self._directory, self.corpus.name, self.cache_dir)
         return read_labelled(path, self.corpus)
 
-    def _with_text(self, rows: pd.DataFrame) -> pd.DataFrame:
-        return rows[rows["text"].fillna("").str.strip() != ""].reset_index(drop=True)
-
     def _make_tokenizer(self) -> PreTrainedTokenizerFast:
         name = self.hparams["tokenizer"]
         if isinstance(name, str):
@@ -251,9 +248,9 @@ class NSMCDataModule(LightningDataModule):
                 log.warning(warning)
         if "train" in self.rows:
             texts = self.rows["train"]["text"]
-            warning = unknown_warning(tokenizer, texts.sample(min(len(texts), _UNKNOWN_SAMPLE), random_state=0))
-            if warning:
-                log.warning(warning)
+            sample = texts.sample(min(len(texts), _UNKNOWN_SAMPLE), random_state=0)
+            if unknown := unknown_warning(tokenizer, sample.tolist()):
+                log.warning(unknown)
 
 
 @rank_zero_only

@@ -75,7 +75,7 @@ class BertClassifierModule(LightningModule):
         warmup_steps: int | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(logger=False)  # RunRecord logs them once, with the metrics reached
         _refuse_bad_values(self.hparams)
         self.loss = build_loss(loss, label_smoothing, class_weights, num_labels)
         self.encoder = load_encoder(backbone, pretrained, need_pooler=pooling == "pooler")

@@ -10,7 +10,7 @@ TEXTS = ["정말 재미있는 영화였어요", "", "[SEP] 라고 쓴 리뷰", "
 
 
 @pytest.fixture(scope="module")
-def tokenizer():  # noqa: ANN201
+def tokenizer():
     return train_tokenizer(TEXTS * 5, vocab_size=120)
 
 
