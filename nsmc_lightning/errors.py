@@ -14,7 +14,7 @@ def shown_to_user(debug: bool) -> Iterator[None]:
     """Turns a user's mistake into a short message and exit code 2; with ``debug`` it is raised as it is.
 
     Raises:
-        SystemExit: with code 2, on a :class:`UserError`, an argument the parser refuses, or a setting Lightning refuses.
+        SystemExit: with code 2, on a :class:`UserError`, an argument or a setting that is refused.
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 

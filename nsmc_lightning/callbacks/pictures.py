@@ -1,38 +1,48 @@
-"""Pictures in TensorBoard: lengths of the training texts, confusion matrices of dev and test."""
+"""Pictures for TensorBoard: how long the texts are, and which classes are taken for which."""
 
-import logging
+from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
-from torchmetrics.classification import MulticlassConfusionMatrix
 
-if TYPE_CHECKING:  # matplotlib is imported where something is drawn
+# matplotlib and torchmetrics take seconds to import: inside the functions, and only for who draws.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torchmetrics.classification import MulticlassConfusionMatrix
 
+_KEPT = "#4c72b0"
+_CUT = "#c44e52"
+_LONGEST_SHOWN = 99.9  # percentile; one text of 100,000 characters would squeeze all others into a single bar
+_BARS = 60
+_MOST_CLASSES_WITH_TEXT = 20  # beyond, numbers in the cells cannot be read
+_LONGEST_LEVEL_NAME = 12  # letters; longer names below the columns are turned, or they would run into each other
 _HANGUL_FONTS = ("NanumGothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "AppleGothic", "UnDotum")
 
 
 class Pictures(Callback):
-    """Draws to TensorBoard; without a TensorBoardLogger it does nothing.
+    """Logs figures to TensorBoard; does nothing where no TensorBoardLogger is among the loggers.
 
-    ``train/lengths``: histograms of characters and tokens, with the share of texts that ``max_length`` cuts.
-    ``val/confusion_matrix``, ``test/confusion_matrix``: counts and shares of each true class.
+    * ``train/lengths`` when training starts: characters and tokens of the training texts, and what is cut off.
+    * ``val/confusion_matrix`` after each validation, ``test/confusion_matrix`` after a test: over all processes.
     """
 
     def __init__(self) -> None:
-        self._matrix: MulticlassConfusionMatrix | None = None
+        self._confusion: MulticlassConfusionMatrix | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws the lengths."""
+        """Draws the lengths of the training texts."""
         logger = _tensorboard(trainer)
-        if logger is None or not trainer.is_global_zero:
+        if logger is None or not trainer.is_global_zero or trainer.datamodule is None:  # type: ignore[attr-defined]
             return
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        characters = data.rows["train"]["text"].str.len().to_numpy()
-        figure = draw_lengths(characters, data.data["train"].encoded.full_lengths, data.max_length)
-        logger.experiment.add_figure("train/lengths", figure, trainer.global_step)
+        _log(logger, "train/lengths", draw_lengths(*_lengths(trainer)), trainer.global_step)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forgets what an earlier epoch counted."""
+        self._confusion = None
 
     def on_validation_batch_end(
         self,
@@ -44,107 +54,202 @@ class Pictures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Counts a batch."""
-        if _tensorboard(trainer) is None:
+        if trainer.sanity_checking or _tensorboard(trainer) is None:
             return
-        if self._matrix is None:
-            self._matrix = MulticlassConfusionMatrix(outputs.probabilities.shape[1]).to(pl_module.device)
-        self._matrix.update(outputs.probabilities.argmax(dim=1), batch.labels)
-
-    on_test_batch_end = on_validation_batch_end
+        if self._confusion is None:
+            self._confusion = _new_confusion(outputs.probabilities.shape[1]).to(outputs.probabilities.device)
+        self._confusion.update(outputs.probabilities, batch.labels)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws the dev part's matrix."""
-        self._draw_matrix(trainer, "val")
+        """Draws the dev part's confusion matrix."""
+        self._log_confusion(trainer, "val/confusion_matrix")
+
+    on_test_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_validation_batch_end
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws the test part's matrix."""
-        self._draw_matrix(trainer, "test")
+        """Draws the test part's confusion matrix."""
+        self._log_confusion(trainer, "test/confusion_matrix")
 
-    def _draw_matrix(self, trainer: Trainer, stage: str) -> None:
-        if self._matrix is None:
-            return
-        counts = self._matrix.compute().cpu().numpy()  # on every process: it adds up theirs
-        self._matrix = None
+    def _log_confusion(self, trainer: Trainer, tag: str) -> None:
         logger = _tensorboard(trainer)
-        if logger is None or not trainer.is_global_zero or trainer.sanity_checking:
+        if self._confusion is None or logger is None:
             return
-        names = trainer.datamodule.corpus.label_names  # type: ignore[attr-defined]
-        logger.experiment.add_figure(f"{stage}/confusion_matrix", draw_confusion(counts, names), trainer.global_step)
+        matrix = self._confusion.compute().cpu().numpy()  # on every process: it adds theirs together
+        self._confusion = None
+        if trainer.is_global_zero:
+            _log(logger, tag, draw_confusion(matrix, _label_names(trainer, len(matrix))), trainer.global_step)
+
+
+# What is taken from the trainer
+
+
+def _lengths(trainer: Trainer) -> tuple[np.ndarray, np.ndarray, int]:
+    """Characters and tokens (before truncation) of each training text, and the limit they are cut at."""
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]
+    train = datamodule.train_data
+    return train.lengths_chars, train.lengths_tokens, datamodule.hparams.max_length
+
+
+def _label_names(trainer: Trainer, classes: int) -> list[str]:
+    corpus = getattr(trainer.datamodule, "corpus", None)  # type: ignore[attr-defined]
+    return corpus.label_names if corpus is not None else [f"class {i}" for i in range(classes)]
 
 
 def _tensorboard(trainer: Trainer) -> TensorBoardLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None)
 
 
+def _new_confusion(classes: int) -> "MulticlassConfusionMatrix":
+    from torchmetrics.classification import MulticlassConfusionMatrix
+
+    # Checking the values would make the processor wait for the accelerator at every batch.
+    return MulticlassConfusionMatrix(classes, validate_args=False)
+
+
+def _log(logger: TensorBoardLogger, tag: str, figure: "Figure", step: int) -> None:
+    # add_figure would do, but goes through pyplot, which keeps figures and wants a display on some machines.
+    logger.experiment.add_image(tag, pixels(figure), step, dataformats="HWC")
+
+
+# Drawing: arrays in, figure out
+
+
+def pixels(figure: "Figure") -> np.ndarray:
+    """The figure as it looks on the screen, uint8 (height, width, 3)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
 def draw_lengths(characters: np.ndarray, tokens: np.ndarray, max_length: int) -> "Figure":
-    """Histograms of the lengths of N texts.
+    """Histograms of the texts' lengths; tokens beyond ``max_length`` are marked, and their share stands in the title.
 
-    *Shape:* ``characters`` and ``tokens`` integer (N,), tokens before truncation and with special tokens.
+    *Shape:* ``characters`` and ``tokens`` int (N,), special tokens included, before truncation.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for axes, lengths, unit in ((left, characters, "characters"), (right, tokens, "tokens")):
-        # The longest hundredth would squeeze all others into a corner: it is counted in the last bar.
-        edge = max(int(np.percentile(lengths, 99)), 1)
-        axes.hist(np.minimum(lengths, edge), bins=min(60, edge), color="#4472a8")
-        axes.set(xlabel=f"{unit} (last bar: {edge} and more)", ylabel="texts")
-        axes.set_title(f"median {np.median(lengths):.0f}, 99 % up to {edge}, longest {lengths.max()}")
-    cut = float((tokens > max_length).mean())
-    if max_length <= right.get_xlim()[1]:
-        right.axvline(max_length, color="#c0392b", linestyle="--")
-    figure.suptitle(f"{len(tokens):,} training texts; max_length {max_length} cuts {cut:.2%} of them")
+    cut = float(np.mean(tokens > max_length)) if len(tokens) else 0.0
+    figure.suptitle(f"{len(tokens):,} training texts, {cut:.2%} cut at {max_length} tokens", fontweight="bold")
+    _draw_histogram(left, characters, "characters", None)
+    _draw_histogram(right, tokens, "tokens", max_length)
     return figure
 
 
-def draw_confusion(counts: np.ndarray, names: list[str]) -> "Figure":
-    """A confusion matrix with counts and shares of each true class.
+def _draw_histogram(axes: "Axes", lengths: np.ndarray, unit: str, limit: int | None) -> None:
+    from matplotlib.ticker import MaxNLocator
 
-    *Shape:* ``counts`` integer (classes, classes), rows are true classes.
+    longest = int(np.max(lengths, initial=1))
+    shown = max(int(np.percentile(lengths, _LONGEST_SHOWN)) if len(lengths) else 1, limit or 1)
+    width = -(-shown // _BARS)
+    # Bars end exactly at the limit, so that each is kept or cut as a whole.
+    first = (limit or 0) % width + 0.5 - width
+    edges = np.arange(first, shown + 0.5 + width, width)
+    heights, _ = np.histogram(np.clip(lengths, None, edges[-1] - 0.5), edges)
+    colours = [_CUT if limit is not None and edge > limit else _KEPT for edge in edges[:-1]]
+    axes.bar(edges[:-1], heights, width, align="edge", color=colours, edgecolor="white", linewidth=0.4)
+    if limit is not None:
+        axes.axvline(limit + 0.5, color=_CUT, linestyle="--", linewidth=1.2, label=f"max_length = {limit}")
+        axes.legend(frameon=False)
+    if len(lengths):
+        axes.set_title(f"{unit}: median {np.median(lengths):.0f}, longest {longest:,}", fontsize="medium")
+    axes.set_xlabel(f"{unit} in a text" + (" (last bar: this and longer)" if longest > edges[-1] else ""))
+    axes.set_ylabel("texts")
+    axes.set_xlim(left=0)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator("auto", integer=True))
+        axis.set_major_formatter("{x:,.0f}")
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def draw_confusion(matrix: np.ndarray, names: Sequence[str]) -> "Figure":
+    """A confusion matrix with counts and each row's percentages, the share of the diagonal in the title.
+
+    A name that no font here can show stands as "class 0", "class 1" and so on.
+
+    *Shape:* ``matrix`` int (classes, classes), a row each true class, a column each predicted one.
     """
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    shown, font = _showable(names)
-    with rc_context({"font.family": [font] if font else ["sans-serif"]}):
-        size = 2.5 + 1.1 * len(names)
-        figure = Figure(figsize=(size + 0.8, size), layout="constrained")
-        axes = figure.subplots()
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        places = range(len(names))
-        axes.set(xlabel="predicted", ylabel="true", yticks=places, yticklabels=shown)
-        axes.set_xticks(places, shown, rotation=30 if len(names) > 3 else 0)
-        for i in places:
-            for j in places:
-                colour = "white" if shares[i, j] > 0.5 else "black"
-                axes.text(j, i, f"{counts[i, j]:,}\n{shares[i, j]:.1%}", ha="center", va="center", color=colour)
-        axes.set_title(f"{counts.sum():,} texts, {np.trace(counts) / max(counts.sum(), 1):.2%} right")
-        figure.canvas.draw()  # while the font is set
+    classes = len(matrix)
+    totals = matrix.sum(axis=1, keepdims=True)
+    shares = matrix / np.maximum(totals, 1)
+    side = min(2.4 + 1.1 * classes, 20)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(image, ax=axes, shrink=0.8, format="{x:.0%}").set_label("share of the true class")
+    if classes <= _MOST_CLASSES_WITH_TEXT:
+        _write_cells(axes, matrix, shares)
+    _name_axes(axes, names)
+    total = int(matrix.sum())
+    right = int(np.trace(matrix)) / max(total, 1)
+    axes.set_title(f"accuracy {right:.2%} of {total:,} texts", fontweight="bold")
     return figure
 
 
-def _showable(names: list[str]) -> tuple[list[str], str | None]:
-    """Names as they can be drawn, and the font for it: classes by number where no font has Hangul, never boxes."""
-    if all(name.isascii() for name in names):
-        return names, None
-    font = _hangul_font()
-    if font is not None:
-        return names, font
-    return [name if name.isascii() else f"class {i}" for i, name in enumerate(names)], None
+def _write_cells(axes: "Axes", matrix: np.ndarray, shares: np.ndarray) -> None:
+    for (row, column), count in np.ndenumerate(matrix):
+        share = shares[row, column]
+        text = f"{count:,}\n{share:.1%}" if matrix[row].any() else "0"  # no text of this class: no share either
+        axes.text(column, row, text, ha="center", va="center", color="white" if share > 0.5 else "black")
 
 
-def _hangul_font() -> str | None:
-    """Name of an installed font with the glyph 가: a usual one, or else any."""
-    from matplotlib import font_manager
+def _name_axes(axes: "Axes", names: Sequence[str]) -> None:
+    shown = readable_names(names)
+    # A dollar sign in a name is a dollar sign, not the start of a formula.
+    style: dict[str, Any] = {"fontfamily": _families(), "parse_math": False}
+    axes.set_xticks(range(len(shown)), labels=shown, **style)
+    axes.set_yticks(range(len(shown)), labels=shown, **style)
+    if max(map(len, shown)) > _LONGEST_LEVEL_NAME:
+        for label in axes.get_xticklabels():
+            label.set(rotation=30, ha="right", rotation_mode="anchor")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
 
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
-    fonts = sorted(font_manager.fontManager.ttflist, key=lambda font: font.name not in _HANGUL_FONTS)
-    for font in fonts:
-        try:
-            if ord("가") in font_manager.get_font(font.fname).get_charmap():
-                return font.name
-        except (OSError, RuntimeError):  # listed once, gone or broken now
-            continue
+
+# Fonts: matplotlib's own has no Hangul
+
+
+def readable_names(names: Sequence[str]) -> list[str]:
+    """The names; one with a letter that no font at hand has becomes "class" and its number, instead of empty boxes."""
+    from matplotlib.font_manager import findfont, get_font
+
+    fonts = [get_font(findfont(family)) for family in _families()]
+
+    def readable(name: str) -> bool:
+        return all(any(font.get_char_index(ord(letter)) for font in fonts) for letter in name)
+
+    return [name if readable(name) else f"class {i}" for i, name in enumerate(names)]
+
+
+def _families() -> list[str]:
+    hangul = hangul_family()
+    return ["DejaVu Sans"] if hangul is None else ["DejaVu Sans", hangul]
+
+
+@cache
+def hangul_family() -> str | None:
+    """Family of an installed font with Hangul, the well-known ones first; None where there is none."""
+    from matplotlib.font_manager import fontManager
+
+    rank = {name: i for i, name in enumerate(_HANGUL_FONTS)}
+    for entry in sorted(fontManager.ttflist, key=lambda entry: rank.get(entry.name, len(rank))):
+        if _has_hangul(entry.fname):
+            return entry.name
     return None
+
+
+def _has_hangul(file: str) -> bool:
+    from matplotlib.ft2font import FT2Font
+
+    try:
+        font = FT2Font(file)
+    except (OSError, RuntimeError):  # gone since matplotlib listed it, or broken
+        return False
+    unassigned = 0x378  # only a font of last resort, all empty boxes, has a glyph for it
+    return bool(font.get_char_index(ord("가"))) and not font.get_char_index(unassigned)

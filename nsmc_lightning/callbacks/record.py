@@ -1,4 +1,4 @@
-"""What a run was: its settings beside its logs and in its checkpoints, its hyper-parameters with the metrics reached."""
+"""What a run was: its settings beside its logs and in its checkpoints, its hyper-parameters with what they reached."""
 
 from pathlib import Path
 from typing import Any

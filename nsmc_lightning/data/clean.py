@@ -1,5 +1,6 @@
 """Rules on rows, each counted: what is dropped and what is repaired. No files, no network."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -7,103 +8,141 @@ import pandas as pd
 
 from nsmc_lightning.types import UserError
 
+RULES = (
+    "no text",
+    "label outside the corpus's set",
+    "quotes repaired",
+    "normalised to NFC",
+    "white space trimmed",
+    "duplicates dropped",
+    "conflicting labels dropped",
+)
+"""What is counted, in the order applied; the counts begin with "rows in" and end with "rows out"."""
+
 _SHOWN = 3  # rows named in an error
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """What every text gets, in training and in prediction alike: NFC, no white space around it.
+    """What every text gets, in training, test and prediction alike.
 
-    Vocabularies hold composed Hangul: decomposed, nearly every review would become unknown tokens.
+    * NFC: vocabularies hold composed Hangul; decomposed, nearly every review would become unknown tokens.
+    * No white space at the ends: it says nothing, yet SentencePiece vocabularies would spend tokens on it, and texts
+      that differ in it alone would not count as duplicates.
+    * Half a surrogate pair (from broken JSON or a terminal) becomes U+FFFD: tokenizers refuse the whole batch for it.
+
+    Everything else stays as it is, line breaks and control characters inside the text too: tokenizers deal with them.
     """
-    return unicodedata.normalize("NFC", text).strip()
+    return unicodedata.normalize("NFC", _LONE_SURROGATE.sub("\ufffd", text)).strip()
 
 
-def repair_quotes(text: str) -> str:
-    """Undoes a second layer of CSV quoting, where the whole text is such a layer.
+def undo_quoting(text: str) -> str:
+    """Undoes a second layer of CSV quoting, where there is one; returns any other text as it is.
 
-    That is: the text begins and ends with a quote and every quote between them is doubled. Quotes that are the author's
-    own ("재미" 있다 "굿") are left alone, and so are doubled quotes in a text that is not wrapped.
+    CSV wraps a field in quotes and doubles the quotes inside it, and does so only where there are some. So a layer is:
+    quotes at both ends, at least one quote between them, and all of those in pairs. The author's own quotes are left
+    alone: ``"재미" 있다 "굿"`` (single between the ends), ``"굿"`` (none between), ``이 ""영화"" 뭐지`` (not wrapped).
     """
-    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+    if len(text) < 4 or text[0] != '"' or text[-1] != '"':
         return text
     inner = text[1:-1]
-    if '"' in inner.replace('""', ""):
+    if '"' not in inner or '"' in inner.replace('""', ""):
         return text
     return inner.replace('""', '"')
 
 
+def has_text(rows: pd.DataFrame) -> pd.Series:
+    """Whether each row's ``text`` is more than white space, bool."""
+    return rows["text"].map(lambda text: isinstance(text, str) and text.strip() != "").astype(bool)
+
+
 def clean_train(
-    rows: pd.DataFrame, label_values: Sequence[str], quotes_doubled: bool
+    rows: pd.DataFrame, label_values: Sequence[str], repair_quotes: bool
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Cleans a training or dev part.
 
-    A text that stands with different labels is dropped whole: nobody can say which of its labels is right.
+    Rows without a text or without one of the corpus's labels are dropped, and so are exact repetitions of a text with
+    its label, except the first. A text that stands with different labels is dropped whole: nobody can say which of
+    them is right, and keeping the first or the more frequent would pretend so.
 
     Args:
-        rows: columns ``id``, ``text`` and ``label`` (str or None), ``line``.
+        rows: columns ``id`` (str), ``text`` and ``label`` (str or None), ``line`` (int).
         label_values: how the files spell the labels, in the order of their ids.
-        quotes_doubled: undo a second layer of CSV quoting.
+        repair_quotes: undo a second layer of CSV quoting.
 
     Returns:
-        The rows left, ``label`` as int64 ids, index from 0; and the count of each rule, in the order applied.
+        The rows left, columns ``id``, ``text``, ``label`` (int64 ids) and ``line``, index from 0; and the count of each
+        of ``RULES``, between "rows in" and "rows out".
     """
-    counts = {"rows read": len(rows)}
+    counts = {"rows in": len(rows), **dict.fromkeys(RULES, 0)}
     rows = _with_text(rows, counts)
     known = rows["label"].isin(label_values)
-    counts["label outside the corpus's set, dropped"] = int((~known).sum())
-    rows = _repair(rows[known], quotes_doubled, counts)
-    labels_of_text = rows.groupby("text")["label"].transform("nunique")
-    twice = rows.duplicated(["text", "label"])
-    counts["duplicates dropped"] = int((twice & (labels_of_text == 1)).sum())
-    counts["conflicting labels dropped"] = int((labels_of_text > 1).sum())
-    rows = rows[~twice & (labels_of_text == 1)]
-    counts["rows left"] = len(rows)
-    return _with_label_ids(rows, label_values), counts
+    counts["label outside the corpus's set"] = int((~known).sum())
+    rows = _mend_texts(rows[known], repair_quotes, counts)
+    repeated = rows.duplicated(["text", "label"])
+    counts["duplicates dropped"] = int(repeated.sum())
+    rows = rows[~repeated]
+    conflicting = rows.duplicated("text", keep=False)  # what is left of a text more than once has different labels
+    counts["conflicting labels dropped"] = int(conflicting.sum())
+    return _finish(rows[~conflicting], label_values, counts), counts
 
 
 def clean_test(
-    rows: pd.DataFrame, label_values: Sequence[str], quotes_doubled: bool, file: str
+    rows: pd.DataFrame, label_values: Sequence[str], repair_quotes: bool, file: str
 ) -> tuple[pd.DataFrame, dict[str, int]]:
     """Cleans a test part: what is measured must not change, so only rows without text are dropped.
 
-    Args and returns as :func:`clean_train`; ``file`` is named in the error.
+    Args:
+        rows, label_values, repair_quotes: as for :func:`clean_train`.
+        file: where the rows come from, named in the error.
+
+    Returns:
+        As :func:`clean_train`; the counts of the rules that only training parts go through are 0.
 
     Raises:
-        UserError: a label outside ``label_values``.
+        UserError: a row has no label, or one outside ``label_values``.
     """
-    counts = {"rows read": len(rows)}
+    counts = {"rows in": len(rows), **dict.fromkeys(RULES, 0)}
     rows = _with_text(rows, counts)
-    wrong = rows[~rows["label"].isin(label_values)]
-    if len(wrong):
-        shown = ", ".join(f"line {row.line} ({row.label!r})" for row in wrong.head(_SHOWN).itertuples())
-        raise UserError(
-            f"{file}: {len(wrong)} test rows have a label outside the corpus's set {list(label_values)}: {shown}. "
-            "Mend the file or the corpus's labels; test rows are never dropped."
-        )
-    rows = _repair(rows, quotes_doubled, counts)
-    counts["rows left"] = len(rows)
-    return _with_label_ids(rows, label_values), counts
-
-
-def has_text(rows: pd.DataFrame) -> pd.Series:
-    """Whether each row has a text that is more than white space, bool."""
-    return rows["text"].fillna("").str.strip() != ""
+    _refuse_labels_outside(rows, label_values, file)
+    return _finish(_mend_texts(rows, repair_quotes, counts), label_values, counts), counts
 
 
 def _with_text(rows: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
     kept = has_text(rows)
-    counts["no text, dropped"] = int((~kept).sum())
+    counts["no text"] = int((~kept).sum())
     return rows[kept]
 
 
-def _repair(rows: pd.DataFrame, quotes_doubled: bool, counts: dict[str, int]) -> pd.DataFrame:
-    text = rows["text"].map(repair_quotes) if quotes_doubled else rows["text"]
-    counts["quotes repaired"] = int((text != rows["text"]).sum())
-    composed = text.map(lambda one: unicodedata.normalize("NFC", one))
-    counts["normalised to NFC"] = int((composed != text).sum())
+def _refuse_labels_outside(rows: pd.DataFrame, label_values: Sequence[str], file: str) -> None:
+    wrong = rows[~rows["label"].isin(label_values)]
+    if wrong.empty:
+        return
+    shown = [
+        f"line {line}: {repr(label) if isinstance(label, str) else 'no label'}"
+        for line, label in zip(wrong["line"][:_SHOWN], wrong["label"][:_SHOWN], strict=True)
+    ]
+    if len(wrong) > _SHOWN:
+        shown.append(f"and {len(wrong) - _SHOWN:,} more rows")
+    raise UserError(
+        f"{file}, {'; '.join(shown)}. The corpus's labels are {', '.join(map(repr, label_values))}, and rows of a test "
+        "part are never dropped: mend the file or the corpus's labels."
+    )
+
+
+def _mend_texts(rows: pd.DataFrame, repair_quotes: bool, counts: dict[str, int]) -> pd.DataFrame:
+    texts = rows["text"].astype(object)
+    unquoted = texts.map(undo_quoting) if repair_quotes else texts
+    counts["quotes repaired"] = int((unquoted != texts).sum())
+    composed = unquoted.map(lambda text: unicodedata.normalize("NFC", text))
+    counts["normalised to NFC"] = int((composed != unquoted).sum())
+    counts["white space trimmed"] = int((composed.str.strip() != composed).sum())
     return rows.assign(text=composed.map(clean_text))
 
 
-def _with_label_ids(rows: pd.DataFrame, label_values: Sequence[str]) -> pd.DataFrame:
+def _finish(rows: pd.DataFrame, label_values: Sequence[str], counts: dict[str, int]) -> pd.DataFrame:
+    """The four columns with label ids, index from 0; counts them as "rows out"."""
+    counts["rows out"] = len(rows)
     ids = {value: i for i, value in enumerate(label_values)}
-    return rows.assign(label=rows["label"].map(ids).astype("int64")).reset_index(drop=True)
+    rows = rows.assign(label=rows["label"].map(ids).astype("int64"))
+    return rows[["id", "text", "label", "line"]].reset_index(drop=True)

@@ -1,9 +1,9 @@
 """A small labelled corpus of Korean movie reviews, made from a grammar: works with no network at all.
 
 A review is one or two phrases. A phrase pairs a subject with a predicate, and words alone do not tell its sentiment:
-감동이 넘친다 is praise and 지루함이 넘친다 blame, 감동이 없다 blame and 지루함이 없다 praise. A contrast is decided by its
-second half, a negation turns a phrase round. Each phrase belongs to one part only, so that the dev and test parts hold
-pairs that training has never seen, of words that it has.
+감동이 넘친다 is praise and 지루함이 넘친다 blame, 감동이 없다 blame and 지루함이 없다 praise. A contrast is decided by
+its second half, a negation turns a phrase round. Each phrase belongs to one part only, so that the dev and test parts
+hold pairs that training has never seen, of words that it has.
 """
 
 import os
@@ -18,75 +18,12 @@ Row = tuple[str, str, str]
 SIZES: dict[Part, int] = {"train": 6_000, "dev": 800, "test": 1_000}
 _SHARES: dict[Part, float] = {"train": 0.7, "dev": 0.15, "test": 0.15}  # of the phrases
 
-_ASPECTS = [
-    "연기",
-    "스토리",
-    "영상미",
-    "음악",
-    "연출",
-    "결말",
-    "대사",
-    "전개",
-    "각본",
-    "캐릭터",
-    "액션",
-    "반전",
-    "편집",
-    "더빙",
-    "주인공",
-    "촬영",
-]
-_GOOD = ["훌륭", "탄탄", "완벽", "신선", "섬세", "치밀", "깔끔", "근사", "참신", "생생", "우아", "절묘", "유쾌", "통쾌"]
-_BAD = [
-    "지루",
-    "허술",
-    "어색",
-    "식상",
-    "답답",
-    "밋밋",
-    "유치",
-    "산만",
-    "진부",
-    "허접",
-    "엉성",
-    "조잡",
-    "부실",
-    "빈약",
-    "한심",
-]
+_ASPECTS = "연기 스토리 영상미 음악 연출 결말 대사 전개 각본 캐릭터 액션 반전 편집 더빙 주인공 촬영".split()  # noqa: SIM905
+_GOOD = "훌륭 탄탄 완벽 신선 섬세 치밀 깔끔 근사 참신 생생 우아 절묘 유쾌 통쾌".split()  # noqa: SIM905
+_BAD = "지루 허술 어색 식상 답답 밋밋 유치 산만 진부 허접 엉성 조잡 부실 빈약 한심".split()  # noqa: SIM905
 
-_GOOD_NOUNS = [
-    "감동",
-    "여운",
-    "재미",
-    "긴장감",
-    "몰입감",
-    "매력",
-    "웃음",
-    "설득력",
-    "개연성",
-    "깊이",
-    "진심",
-    "볼거리",
-    "생동감",
-    "공감",
-]
-_BAD_NOUNS = [
-    "지루함",
-    "억지",
-    "실망감",
-    "허세",
-    "식상함",
-    "어색함",
-    "답답함",
-    "유치함",
-    "짜증",
-    "군더더기",
-    "신파",
-    "허점",
-    "오글거림",
-    "불쾌감",
-]
+_GOOD_NOUNS = "감동 여운 재미 긴장감 몰입감 매력 웃음 설득력 개연성 깊이 진심 볼거리 생동감 공감".split()  # noqa: SIM905
+_BAD_NOUNS = "지루함 억지 실망감 허세 식상함 어색함 답답함 유치함 짜증 군더더기 신파 허점 오글거림 불쾌감".split()  # noqa: SIM905
 # Stem, and the ways a sentence ends with it.
 _MORE = {
     "가득하": ("가득하다", "가득해요", "가득함", "가득하네요"),
@@ -105,7 +42,20 @@ _LESS = {
     "사라지": ("사라진다", "사라져요", "사라짐", "사라지네요"),
 }
 _NEGATED = ("지 않다", "지 않아요", "지는 않네요", "진 않음", "지가 않다", "지는 않았다")
-_OPENERS = ("솔직히 ", "진짜 ", "정말 ", "와 ", "음.. ", "보고 나니 ", "개인적으로 ", "친구랑 봤는데 ", "기대했는데 ", "다시 봐도 ", "극장에서 봤는데 ", "아무 생각 없이 봤는데 ")  # fmt: skip
+_OPENERS = (
+    "솔직히 ",
+    "진짜 ",
+    "정말 ",
+    "와 ",
+    "음.. ",
+    "보고 나니 ",
+    "개인적으로 ",
+    "친구랑 봤는데 ",
+    "기대했는데 ",
+    "다시 봐도 ",
+    "극장에서 봤는데 ",
+    "아무 생각 없이 봤는데 ",
+)
 _CLOSERS = (
     ".",
     "!",
@@ -121,7 +71,17 @@ _CLOSERS = (
     " 그게 다임",
     " 참고하세요",
 )
-_TYPOS = (("재미", "제미"), ("네요", "내요"), ("해요", "헤요"), ("지 않", "지 안"), ("연기", "연긔"), ("없어요", "업어요"), ("정말", "증말"), ("진짜", "진쨔"), ("웃음", "우슴"))  # fmt: skip
+_TYPOS = (
+    ("재미", "제미"),
+    ("네요", "내요"),
+    ("해요", "헤요"),
+    ("지 않", "지 안"),
+    ("연기", "연긔"),
+    ("없어요", "업어요"),
+    ("정말", "증말"),
+    ("진짜", "진쨔"),
+    ("웃음", "우슴"),
+)
 
 
 @dataclass(frozen=True)

@@ -191,16 +191,16 @@ def _decoded(path: Path, file: IO[str]) -> Iterable[str]:
 def _encoding_message(path: Path) -> str:
     if not path.is_file():
         return f"{path}: not UTF-8."
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError:
-            break
+    content = path.read_bytes()
     try:
-        path.read_bytes().decode("cp949")
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+    try:
+        content.decode("cp949")
     except UnicodeDecodeError:
-        return f"{path}, line {number}: not UTF-8."
-    return f"{path}, line {number}: not UTF-8 but CP949; convert it: iconv -f cp949 -t utf-8 {path} > converted"
+        return f"{path}, line {line}: not UTF-8."
+    return f"{path}, line {line}: not UTF-8 but CP949; convert it: iconv -f cp949 -t utf-8 {path} > converted"
 
 
 def _check_columns(path: Path, record: dict[str | int, Any], columns: list[int | str]) -> None:

@@ -8,47 +8,65 @@ from sklearn.model_selection import train_test_split
 
 from nsmc_lightning.types import UserError
 
-_NOT_WORD = re.compile(r"[\W_]+")
+_NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
 
 
 def normalise_for_matching(text: str) -> str:
-    """The text without what does not make two texts different: NFKC, lower case, no punctuation, no white space.
+    """The text without what does not make two texts different: NFKC, case folded, no punctuation, no white space.
 
-    A text of punctuation alone ("...", "ㅡㅡ;;" is not) stands for itself.
+    Returns:
+        Letters and digits alone; a text without any ("...", "♥♥") comes back as it is.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return _NOT_WORD.sub("", folded) or folded
+    return _NEITHER_LETTER_NOR_DIGIT.sub("", folded) or text
 
 
-def split_rows(rows: pd.DataFrame, fraction: float, seed: int, key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Splits ``fraction`` of the rows off.
+def split_rows(
+    rows: pd.DataFrame, fraction: float, seed: int, key: str = "--data.dev_fraction"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Splits ``fraction`` of the rows off, with the same share of each label on both sides.
 
-    Texts that are equal after :func:`normalise_for_matching` go together; they are stratified by the label of the first
-    of them. Rows keep their order on both sides.
+    Texts that are equal after :func:`normalise_for_matching` go together, so that nothing learnt by heart is measured;
+    their commonest label stands for them all. A label that only one such text has stays whole in the rest.
 
     Args:
-        rows: columns ``text`` and ``label`` among others.
+        rows: columns ``text`` (str) and ``label`` among others.
         fraction: share of the rows to split off, between 0 and 1.
-        seed: of the choice.
+        seed: of the choice; the same seed gives the same rows.
         key: setting that ``fraction`` comes from, named in errors.
 
     Returns:
-        The rest and the part split off, index from 0.
+        The rest and the part split off, each in the order of ``rows``, index from 0.
 
     Raises:
-        UserError: ``fraction`` is not between 0 and 1, or there are too few rows.
+        UserError: ``fraction`` is not between 0 and 1, or one side would have fewer texts than there are labels.
     """
     if not 0 < fraction < 1:
         raise UserError(f"{key} is {fraction}: give a share between 0 and 1.")
     keys = rows["text"].map(normalise_for_matching)
-    groups = pd.DataFrame({"key": keys, "label": rows["label"]}).drop_duplicates("key")
+    groups = _one_row_a_text(keys, rows["label"])
+    texts_of_label = groups["label"].map(groups["label"].value_counts())
+    candidates = groups[texts_of_label > 1]
     try:
-        _, chosen = train_test_split(groups["key"], test_size=fraction, random_state=seed, stratify=groups["label"])
-    except ValueError as error:
-        counts = groups["label"].value_counts().to_dict()
+        _, chosen = train_test_split(
+            candidates["key"],
+            test_size=round(fraction * len(candidates)),
+            random_state=seed,
+            stratify=candidates["label"],
+        )
+    except ValueError as error:  # scikit-learn's own words speak of y and n_classes
         raise UserError(
-            f"{key} {fraction}: too few different texts to split, by label {counts}. "
-            "Each label needs two at least: give more rows, or a dev or test file in the corpus."
+            f"{key} {fraction}: cannot split {len(rows):,} rows with {len(groups):,} different texts and "
+            f"{groups['label'].nunique()} labels; both sides need a text of every label. Give more rows, another "
+            "share, or the corpus a file for this part."
         ) from error
-    off = keys.isin(set(chosen))
-    return rows[~off].reset_index(drop=True), rows[off].reset_index(drop=True)
+    split_off = keys.isin(chosen)
+    return rows[~split_off].reset_index(drop=True), rows[split_off].reset_index(drop=True)
+
+
+def _one_row_a_text(keys: pd.Series, labels: pd.Series) -> pd.DataFrame:
+    """Columns ``key`` and ``label``: each key once with its commonest label, in the order they first appear."""
+    pairs = pd.DataFrame({"key": keys, "label": labels})
+    pairs["rows"] = pairs.groupby(["key", "label"], sort=False, dropna=False)["key"].transform("size")
+    commonest_first = pairs.sort_values("rows", ascending=False, kind="stable")  # of equally common ones, the first
+    return commonest_first.drop_duplicates("key").sort_index()[["key", "label"]]

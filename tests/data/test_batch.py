@@ -38,7 +38,7 @@ def test_train_sampler_groups_by_length() -> None:
     lengths = np.random.default_rng(1).geometric(1 / 20, size=20_000)
     batches = list(TrainSampler(lengths, batch_size=32, seed=0))
     computed = sum(len(batch) * lengths[batch].max() for batch in batches)
-    assert computed / lengths.sum() < 1.1  # random batches compute about 4 tokens for each real one
+    assert computed / lengths.sum() < 1.15  # random batches compute about 4 tokens for each real one
     means = [lengths[batch].mean() for batch in batches]
     assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.1  # and short ones do not come first
 

@@ -1,0 +1,48 @@
+"""The predictions file: every row in input order, whole or not there at all."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nsmc_lightning.callbacks.predictions import PredictionWriter, prediction_table, write_table
+from nsmc_lightning.types import UserError
+
+FRAME = pd.DataFrame({"id": ["a", "b", "c", "d"], "text": ["좋다", None, " ", "싫다"], "label": [1, 0, 1, 0]})
+
+
+def test_rows_come_back_in_input_order_and_empty_ones_stay_empty() -> None:
+    rows = np.array([3, 1, 0, 2])
+    probabilities = np.array([[0.9, 0.1], [0.5, 0.5], [0.2, 0.8], [0.5, 0.5]])
+    table = prediction_table(FRAME, ["neg", "pos"], rows, probabilities)
+    assert table["id"].tolist() == ["a", "b", "c", "d"]
+    assert table["label"].tolist() == ["pos", None, None, "neg"]
+    assert table["target"].tolist() == ["pos", "neg", "pos", "neg"]
+    assert table["probability_pos"].tolist() == pytest.approx([0.8, np.nan, np.nan, 0.1], nan_ok=True)
+
+
+def test_rows_that_were_not_run_have_no_label() -> None:
+    table = prediction_table(FRAME.drop(columns="label"), ["neg", "pos"], np.array([3]), np.array([[0.9, 0.1]]))
+    assert table["label"].tolist() == [None, None, None, "neg"]
+    assert "target" not in table
+
+
+def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "out.csv"
+    write_table(pd.DataFrame({"a": [1]}), path)
+    old = path.read_bytes()
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", broken)
+    with pytest.raises(OSError, match="disk full"):
+        write_table(pd.DataFrame({"a": [2]}), path)
+    assert path.read_bytes() == old
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_an_unknown_ending_is_refused_before_anything_runs() -> None:
+    with pytest.raises(UserError, match=r"out\.xlsx.*\.csv"):
+        PredictionWriter("out.xlsx")
