@@ -22,6 +22,7 @@ from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.record import RunRecord
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
+from nsmc_lightning.callbacks.validate_at_max_steps import ValidateAtMaxSteps
 from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, unpack_backbone
 from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.download import default_cache_dir
@@ -63,8 +64,7 @@ class ClassifierCLI(LightningCLI):
     def __init__(self, args: list[str]) -> None:
         self.ckpt_path = _option(args, "--ckpt_path")
         self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
-        if self.checkpoint is not None:
-            args = _with_stored_config(args, self.checkpoint, str(self.ckpt_path))
+        args = _configs_first(args, [] if self.checkpoint is None else [_stored_config(args[0], self.checkpoint)])
         quiet = {"exit_on_error": False}
         super().__init__(
             BertClassifierModule,
@@ -171,7 +171,7 @@ class ClassifierCLI(LightningCLI):
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
         monitor, mode = config.checkpoint.monitor, config.checkpoint.mode
-        callbacks: list[Callback] = [Throughput(), Pictures(), PredictionWriter(config.output)]
+        callbacks: list[Callback] = [ValidateAtMaxSteps(), Throughput(), Pictures(), PredictionWriter(config.output)]
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
         return [*callbacks, RunRecord(self.config_text, self.checkpoint_text, monitor, mode), Summary()]
@@ -208,20 +208,33 @@ def _option(args: list[str], name: str) -> str | None:
     return value
 
 
-def _with_stored_config(args: list[str], checkpoint: dict[str, Any], ckpt_path: str) -> list[str]:
-    """The arguments with the checkpoint's settings in front, so that all that is given beside it wins.
+def _configs_first(args: list[str], before: list[str]) -> list[str]:
+    """The arguments with every ``--config`` in front, ``before`` first of all: a flag wins wherever it stands.
 
-    The checkpoint's path is said again at the end: a saved ``config.yaml`` among the arguments holds
-    ``ckpt_path: null``, which would win over an earlier one, and an untrained model would be tested.
+    The parser goes by order: a saved ``config.yaml`` behind ``--ckpt_path X`` would set it to null again, and an
+    untrained model would be tested.
     """
+    configs, flags = list(before), []
+    rest = iter(args[1:])
+    for arg in rest:
+        if arg in ("--config", "-c"):
+            configs.append(next(rest, ""))
+        elif arg.startswith("--config="):
+            configs.append(arg.partition("=")[2])
+        else:
+            flags.append(arg)
+    return [args[0], *(word for config in configs for word in ("--config", config)), *flags]
+
+
+def _stored_config(command: str, checkpoint: dict[str, Any]) -> str:
+    """The checkpoint's settings as YAML; of the trainer's only the precision, where it is not trained on."""
     stored = yaml.safe_load(checkpoint[CLI_CONFIG])
     stored.pop("ckpt_path", None)
-    if args[0] != "fit":
+    if command != "fit":
         precision = stored["trainer"]["precision"]
         stored = {key: stored[key] for key in _EVALUATION_KEYS}
         stored["trainer"] = {"precision": precision}
-    text = yaml.safe_dump(stored, allow_unicode=True)
-    return [args[0], "--config", text, *args[1:], "--ckpt_path", ckpt_path]
+    return yaml.safe_dump(stored, allow_unicode=True)
 
 
 def _tokenizer_of(backbone: str | dict[str, Any]) -> str | int:

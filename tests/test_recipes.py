@@ -1,4 +1,4 @@
-"""Every shipped recipe parses, builds its modules and trains two steps, with a small stand-in for its hub checkpoint."""
+"""Every shipped recipe parses, builds its modules and trains two steps, with a small stand-in for its checkpoint."""
 
 from pathlib import Path
 

@@ -20,7 +20,9 @@ class Throughput(Callback):
     def _log(self, pl_module: LightningModule, stage: str) -> None:
         rate = self._reviews[stage] / (time.perf_counter() - self._started[stage])
         # Each process counts its own reviews: their sum is the rate of all.
-        pl_module.log(f"{stage}/reviews_per_second", rate, on_epoch=True, reduce_fx="sum", sync_dist=True)
+        pl_module.log(
+            f"{stage}/reviews_per_second", rate, on_step=False, on_epoch=True, reduce_fx="sum", sync_dist=True
+        )
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""

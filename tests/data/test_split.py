@@ -109,7 +109,7 @@ def test_rows_without_a_label_stay_in_the_rest() -> None:
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, float("nan")])
 def test_fraction_outside_is_refused(fraction: float) -> None:
-    with pytest.raises(UserError, match="--data.dev_fraction is .*between 0 and 1"):
+    with pytest.raises(UserError, match=r"--data\.dev_fraction is .*between 0 and 1"):
         split_rows(distinct(10), fraction, seed=0)
 
 
@@ -119,9 +119,9 @@ def test_fraction_outside_is_refused(fraction: float) -> None:
     ids=["three rows", "one row for two labels", "no rows", "one text"],
 )
 def test_too_few_texts_are_refused_by_name(rows: pd.DataFrame) -> None:
-    with pytest.raises(UserError, match=rf"^--data.dev_fraction 0.1: cannot split {len(rows)} rows"):
+    with pytest.raises(UserError, match=rf"^--data\.dev_fraction 0\.1: cannot split {len(rows)} rows"):
         split_rows(rows, 0.1, seed=0)
-    with pytest.raises(UserError, match="^corpus.test_fraction 0.1: "):
+    with pytest.raises(UserError, match=r"^corpus\.test_fraction 0\.1: "):
         split_rows(rows, 0.1, seed=0, key="corpus.test_fraction")
 
 
