@@ -40,7 +40,6 @@ _TRAINER_DEFAULTS = {
 _CHECKPOINT_DEFAULTS = {
     "checkpoint.monitor": "val/accuracy",
     "checkpoint.mode": "max",
-    "checkpoint.save_last": True,
     "checkpoint.filename": "best",
     "checkpoint.auto_insert_metric_name": False,  # a metric's name holds a slash, which would become a folder
     "early_stopping.monitor": "val/accuracy",
@@ -154,7 +153,9 @@ class ClassifierCLI(LightningCLI):
             trainer.logger = self._loggers(config)
         callbacks = [config.early_stopping, *self._callbacks(config, logged=bool(trainer.logger))]
         if trainer.enable_checkpointing is not False:
-            callbacks.append(config.checkpoint)
+            # ModelCheckpoint's own save_last would keep the last one that was best, not the last.
+            last = ModelCheckpoint(filename="last", monitor=None, enable_version_counter=False)
+            callbacks += [config.checkpoint, last]
         given = trainer.callbacks or []
         given = given if isinstance(given, list) else [given]
         if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
