@@ -71,7 +71,7 @@ class ClassifierCLI(LightningCLI):
             save_config_callback=None,  # RunRecord does it, for any logger and any run folder
             trainer_defaults=_TRAINER_DEFAULTS,
             seed_everything_default=42,
-            parser_kwargs={**quiet, **dict.fromkeys(COMMANDS, quiet)},
+            parser_kwargs={"prog": "python -m nsmc_lightning", **quiet, **dict.fromkeys(COMMANDS, quiet)},
             args=args,
             auto_configure_optimizers=False,  # it would put in one parameter group and a schedule by epochs
             load_from_checkpoint_support=False,  # it would store YAML in place of the arguments

@@ -1,11 +1,11 @@
 """Published files to the cache: resumed where a download broke off, checked, and there only once they are whole."""
 
+import gzip
 import hashlib
 import os
-import shutil
-import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 
 import pooch
@@ -25,121 +25,157 @@ def default_cache_dir() -> Path:
 
 
 def fetch(source: Source, directory: Path | None, corpus_name: str, cache_dir: Path) -> Path:
-    """Where a source's file is, after it was downloaded if need be.
+    """Where a source's file is, after it was downloaded and unpacked if need be.
 
     Args:
         source: the file.
-        directory: the user's folder of files that are already there; they are used as they are, without a checksum.
+        directory: the user's folder of files that are already there. They are the user's own and used as they are,
+            without a checksum; an archive among them is unpacked to the cache.
         corpus_name: folder below the cache.
         cache_dir: where downloads are kept; what is there was checked when it came.
 
     Raises:
-        UserError: the file is not in ``directory``, it cannot be downloaded, or it is not what its checksum says.
+        UserError: the file is not in ``directory``, it cannot be downloaded or unpacked, or it is not what its
+            checksum says.
     """
     cached = cache_dir / corpus_name
     if directory is not None:
-        if (directory / source.file).exists():
-            return directory / source.file
-        if source.archive is not None and (directory / source.archive).is_file():
-            return _unpacked(directory / source.archive, source, cached)
-        wanted = source.archive or source.file
-        origin = f"; it is published at {source.url}" if source.url else ""
-        raise UserError(f"{directory / wanted}: there is no such file{origin}. --data.data_dir names its folder.")
+        return _in_directory(source, directory, cached)
     if (cached / source.file).exists():
         return cached / source.file
-    if source.url is None:
-        raise UserError(f"{source.file}: the corpus {corpus_name} has no address to download it from; "
-                        "give its folder with --data.data_dir.")  # fmt: skip
     target = cached / (source.archive or source.file)
     if not target.is_file():
+        if source.url is None:
+            raise UserError(
+                f"{source.file}: the corpus {corpus_name} has no address to download it from; "
+                "give its folder with --data.data_dir."
+            )
         _download(source.url, target, source.sha256)
     return target if source.archive is None else _unpacked(target, source, cached)
 
 
+def _in_directory(source: Source, directory: Path, cached: Path) -> Path:
+    file = directory / source.file
+    if file.exists():
+        return file
+    if source.archive is not None and (directory / source.archive).is_file():
+        return _unpacked(directory / source.archive, source, cached)
+    archive = f", nor {source.archive} that holds it" if source.archive else ""
+    origin = f"\nIt is published at {source.url}; without --data.data_dir it is downloaded." if source.url else ""
+    raise UserError(
+        f"{file}: there is no such file{archive}; --data.data_dir names the folder it is looked for in.{origin}"
+    )
+
+
+# Download
+
+
 def _download(url: str, target: Path, sha256: str | None) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """Downloads to ``target``, which appears only once it is whole and is what its checksum says.
+
+    ``pooch.retrieve`` is not used: it knows no resuming, and deletes what a broken connection or a wrong checksum left.
+    """
     part = target.with_name(f"{target.name}.part")
     try:
-        # pooch would download to a temporary file of its own, which a broken connection loses: the part stays.
-        _ResumingDownloader()(url, str(part), None)
-    except (requests.RequestException, OSError) as error:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _download_rest(url, part)
+    except OSError as error:  # requests.RequestException is one
         raise UserError(
             f"{url} cannot be downloaded ({_reason(error)}).\n"
             f"Put the file at {target}, or name its folder with --data.data_dir; "
             "configs/demo.yaml works without a network."
         ) from error
-    if sha256 is not None:
-        found = pooch.file_hash(str(part), alg="sha256")
-        if found != sha256:
-            aside = target.with_name(f"{target.name}.refused-{found[:8]}")
-            os.replace(part, aside)
-            raise UserError(
-                f"{url}: its sha256 is {found}, not {sha256}: refused, and kept as {aside}.\n"
-                "Try again later, or name a folder that holds the right file with --data.data_dir."
-            )
+    found = pooch.file_hash(str(part), alg="sha256")
+    if sha256 not in (None, found):
+        aside = target.with_name(f"{target.name}.bad-{found[:8]}")
+        os.replace(part, aside)
+        raise UserError(
+            f"{url}: its sha256 is {found}, not {sha256}: refused, and kept as {aside}.\n"
+            "Try again later, or name a folder that holds the right file with --data.data_dir."
+        )
     os.replace(part, target)
 
 
-class _ResumingDownloader:
-    """A downloader as pooch calls one, which goes on from what ``output_file`` already holds."""
-
-    def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        path = Path(output_file)
-        have = path.stat().st_size if path.is_file() else 0
-        headers = {"Range": f"bytes={have}-"} if have else {}
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            if response.status_code == requests.codes.requested_range_not_satisfiable:
-                path.unlink()  # longer than the file, or just as long: begin anew rather than guess
-                return self(url, output_file, pooch)
+def _download_rest(url: str, part: Path) -> None:
+    """Adds to ``part`` what it lacks of the file at ``url``; a server that knows no ranges sends all of it again."""
+    have = part.stat().st_size if part.is_file() else 0
+    headers = {"Accept-Encoding": "identity"}  # ranges of a compressed answer do not count the file's own bytes
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        sent = response.headers.get("Content-Range", "")
+        unsatisfiable = response.status_code == requests.codes.requested_range_not_satisfiable
+        resumed = response.status_code == requests.codes.partial_content
+        if unsatisfiable and sent == f"bytes */{have}":
+            return  # it was whole already, and stopped before it got its name
+        if not (have and (unsatisfiable or (resumed and not sent.startswith(f"bytes {have}-")))):
             response.raise_for_status()
-            resumed = response.status_code == requests.codes.partial_content
-            start = have if resumed else 0  # a server that knows no ranges sends the whole
-            length = int(response.headers.get("Content-Length", 0)) + start
-            with path.open("ab" if resumed else "wb") as file, _bar(path.stem, length, start) as bar:
-                for piece in response.iter_content(_PIECE):
-                    file.write(piece)
-                    bar.update(len(piece))
-        if length > start and path.stat().st_size < length:
-            raise requests.ConnectionError(f"broke off after {path.stat().st_size} of {length} bytes")
-        return None
+            _write(response, part, have if resumed else 0)
+            return
+    part.unlink()  # of another file than the one that is there now: start anew
+    _download_rest(url, part)
 
 
-def _bar(name: str, total: int, initial: int) -> "tqdm[None]":
-    shown = sys.stderr.isatty()
-    return tqdm(desc=name, total=total or None, initial=initial, unit="B", unit_scale=True, disable=not shown)
-
-
-def _unpacked(archive: Path, source: Source, cached: Path) -> Path:
-    """Unpacks a tar.gz into the cache, all of it or nothing, and returns where the source's file is in it.
-
-    Nothing is written outside the folder, whatever the archive names.
-    """
-    # A user's own archive is not the cached one: the folder is named after what the archive is.
-    stat = archive.stat()
-    identity = hashlib.sha256(f"{archive.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:12]
-    folder = cached / f"{archive.name}.{identity}"
-    if not folder.is_dir():
-        cached.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=cached, prefix=".unpack-"))
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
-            os.replace(temporary, folder)
-        except (tarfile.TarError, EOFError, OSError) as error:
-            if not folder.is_dir():  # otherwise another process was first, with the same content
-                raise UserError(f"{archive}: cannot be unpacked ({_reason(error)}).") from error
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    if not (folder / source.file).exists():
-        raise UserError(f"{archive}: holds no {source.file}.")
-    return folder / source.file
+def _write(response: requests.Response, part: Path, start: int) -> None:
+    """Writes what is sent behind the first ``start`` bytes of ``part``, with a progress bar on a terminal only."""
+    total = start + int(response.headers.get("Content-Length", 0))
+    with (
+        part.open("ab" if start else "wb") as file,
+        tqdm(desc=part.stem, total=total or None, initial=start, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        for piece in response.iter_content(_PIECE):
+            file.write(piece)
+            bar.update(len(piece))
+    if part.stat().st_size < total:
+        raise requests.exceptions.ChunkedEncodingError("fewer bytes than were promised")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code}"
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return "timed out"
-    if isinstance(error, requests.ConnectionError) and "broke off" not in str(error):
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke off; the next attempt goes on from there"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "the server's certificate is not accepted"
+    if isinstance(error, requests.ConnectionError):
         return "no connection"
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+# Archives
+
+
+def _unpacked(archive: Path, source: Source, cached: Path) -> Path:
+    """Where the source's file is in its archive, unpacked once for all sources that share it."""
+    # A user's own archive is not the one that was downloaded: the folder is named after what the archive is.
+    stat = archive.stat()
+    identity = hashlib.sha256(f"{archive.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = cached / f"{archive.name}.{identity}"
+    if not folder.is_dir():
+        try:
+            _unpack(archive, folder)
+        except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+            again = f" Delete it, and get it anew from {source.url}." if source.url else ""
+            raise UserError(f"{archive}: cannot be unpacked ({_reason(error)}).{again}") from error
+    if not (folder / source.file).exists():
+        raise UserError(f"{archive}: holds no {source.file}.")
+    return folder / source.file
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Unpacks a tar.gz, all of it or nothing; a member that would land outside of the folder is refused."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
+        content = Path(temporary) / "content"
+        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            tar.extractall(content, filter="data")
+            # tarfile takes damage for the archive's end: gzip compares its own checksum where it is read to the end.
+            while stream.read(_PIECE):
+                pass
+        try:
+            os.replace(content, folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was first, with the same content
+                raise

@@ -1,0 +1,333 @@
+"""Downloads from a server of the test's own: resume, checksum, archives, and what a user is told."""
+
+import gzip
+import hashlib
+import io
+import re
+import socket
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+
+from nsmc_lightning.data import download
+from nsmc_lightning.data.corpus import Source
+from nsmc_lightning.data.download import default_cache_dir, fetch
+from nsmc_lightning.types import UserError
+
+CONTENT = "".join(f"{i}\t리뷰 {i}\t{i % 2}\n" for i in range(20_000)).encode()
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Serves ``content`` under any name and notes the Range header of each request."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content = CONTENT
+        self.ranges: list[str | None] = []
+        self.cut: int | None = None  # break off after so many bytes
+        self.status: int | None = None  # answer with this error
+        self.knows_ranges = True
+        self.stalls = False
+        self.url = f"http://127.0.0.1:{self.server_port}/ratings.txt"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)
+        if self.server.status:
+            self.send_error(self.server.status)
+            return
+        if self.server.stalls:
+            threading.Event().wait(1)
+            return
+        content = self.server.content
+        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and self.server.knows_ranges else 0
+        if start and start >= len(content):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        body = content[start:]
+        if "gzip" in self.headers.get("Accept-Encoding", ""):  # as hosts of raw files do
+            body = gzip.compress(content)[start:]
+            self.send_header("Content-Encoding", "gzip")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.server.cut is None else body[: self.server.cut])
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def source(server: Server) -> Source:
+    return Source("ratings.txt", server.url, SHA256)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_downloaded_once(server: Server, source: Source, tmp_path: Path) -> None:
+    path = fetch(source, None, "nsmc", tmp_path)
+    assert path == tmp_path / "nsmc" / "ratings.txt"
+    assert path.read_bytes() == CONTENT
+    assert fetch(source, None, "nsmc", tmp_path) == path
+    assert server.ranges == [None]
+    assert names(path.parent) == ["ratings.txt"]
+
+
+def test_no_bar_where_there_is_no_terminal(source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fetch(source, None, "nsmc", tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+# Resume
+
+
+def test_a_broken_download_goes_on_where_it_broke_off(server: Server, source: Source, tmp_path: Path) -> None:
+    server.cut = 100_000
+    with pytest.raises(UserError, match="broke off; the next attempt goes on from there"):
+        fetch(source, None, "nsmc", tmp_path)
+    assert names(tmp_path / "nsmc") == ["ratings.txt.part"]
+    have = (tmp_path / "nsmc" / "ratings.txt.part").stat().st_size
+    assert 0 < have <= 100_000
+    server.cut = None
+    assert fetch(source, None, "nsmc", tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={have}-"]
+    assert names(tmp_path / "nsmc") == ["ratings.txt"]
+
+
+def part_of(tmp_path: Path, content: bytes) -> Path:
+    part = tmp_path / "nsmc" / "ratings.txt.part"
+    part.parent.mkdir()
+    part.write_bytes(content)
+    return part
+
+
+def test_a_server_without_ranges_sends_all_again(server: Server, source: Source, tmp_path: Path) -> None:
+    part_of(tmp_path, CONTENT[:1000])
+    server.knows_ranges = False
+    assert fetch(source, None, "nsmc", tmp_path).read_bytes() == CONTENT
+    assert server.ranges == ["bytes=1000-"]
+
+
+def test_a_whole_part_is_not_downloaded_again(server: Server, source: Source, tmp_path: Path) -> None:
+    part_of(tmp_path, CONTENT)
+    assert fetch(source, None, "nsmc", tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(CONTENT)}-"]
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(server: Server, source: Source, tmp_path: Path) -> None:
+    part_of(tmp_path, CONTENT + b"?")
+    assert fetch(source, None, "nsmc", tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(CONTENT) + 1}-", None]
+
+
+# Refused
+
+
+def test_a_wrong_checksum_is_kept_aside_and_never_used(server: Server, source: Source, tmp_path: Path) -> None:
+    server.content = b"<html>Please log in to this network.</html>"
+    found = hashlib.sha256(server.content).hexdigest()
+    with pytest.raises(UserError) as refused:
+        fetch(source, None, "nsmc", tmp_path)
+    assert names(tmp_path / "nsmc") == [f"ratings.txt.bad-{found[:8]}"]
+    assert all(word in str(refused.value) for word in (server.url, found, SHA256, f"bad-{found[:8]}"))
+    server.content = CONTENT
+    assert fetch(source, None, "nsmc", tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, None]  # the second attempt began anew
+
+
+def test_without_a_checksum_anything_whole_is_taken(server: Server, tmp_path: Path) -> None:
+    assert fetch(Source("ratings.txt", server.url), None, "mine", tmp_path).read_bytes() == CONTENT
+
+
+def assert_says_the_ways_out(error: UserError, url: str, target: Path) -> None:
+    message = str(error)
+    assert message.count("\n") == 1
+    assert all(word in message for word in (url, str(target), "--data.data_dir", "configs/demo.yaml"))
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_http_errors(server: Server, source: Source, tmp_path: Path, status: int) -> None:
+    server.status = status
+    with pytest.raises(UserError, match=f"HTTP {status}") as refused:
+        fetch(source, None, "nsmc", tmp_path)
+    assert_says_the_ways_out(refused.value, server.url, tmp_path / "nsmc" / "ratings.txt")
+    assert names(tmp_path / "nsmc") == []
+
+
+def test_an_error_leaves_the_part_for_the_next_attempt(server: Server, source: Source, tmp_path: Path) -> None:
+    part = part_of(tmp_path, CONTENT[:1000])
+    server.status = 503
+    with pytest.raises(UserError, match="HTTP 503"):
+        fetch(source, None, "nsmc", tmp_path)
+    assert part.read_bytes() == CONTENT[:1000]
+
+
+def test_no_connection(tmp_path: Path) -> None:
+    with socket.socket() as closed:  # bound, but nobody listens
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/ratings.txt"
+        with pytest.raises(UserError, match="no connection") as refused:
+            fetch(Source("ratings.txt", url), None, "nsmc", tmp_path)
+    assert_says_the_ways_out(refused.value, url, tmp_path / "nsmc" / "ratings.txt")
+
+
+def test_a_server_that_never_answers(
+    server: Server, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert download._TIMEOUT == (10, 30)
+    monkeypatch.setattr(download, "_TIMEOUT", (1, 0.1))
+    server.stalls = True
+    with pytest.raises(UserError, match="timed out"):
+        fetch(source, None, "nsmc", tmp_path)
+
+
+def test_a_cache_that_cannot_be_written(source: Source, tmp_path: Path) -> None:
+    (tmp_path / "nsmc").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match=r"cannot be downloaded \(.*File exists"):
+        fetch(source, None, "nsmc", tmp_path)
+
+
+# The user's own folder
+
+
+def test_the_users_file_is_used_as_it_is(server: Server, source: Source, tmp_path: Path) -> None:
+    (tmp_path / "ratings.txt").write_text("my own rows")
+    assert fetch(source, tmp_path, "nsmc", tmp_path / "cache") == tmp_path / "ratings.txt"
+    assert server.ranges == []
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_missing_file_of_the_users_is_named(server: Server, source: Source, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        fetch(source, tmp_path / "here", "nsmc", tmp_path)
+    assert all(word in str(refused.value) for word in (str(tmp_path / "here" / "ratings.txt"), server.url))
+    assert server.ranges == []
+
+
+def test_a_source_without_address_asks_for_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"own\.tsv.*--data\.data_dir"):
+        fetch(Source("own.tsv"), None, "own", tmp_path)
+
+
+def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSMC_LIGHTNING_CACHE", "/somewhere")
+    assert default_cache_dir() == Path("/somewhere")
+    monkeypatch.delenv("NSMC_LIGHTNING_CACHE")
+    assert default_cache_dir().name == "nsmc_lightning"
+
+
+# Archives
+
+
+def archive_of(members: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, text in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text.encode())
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+REVIEWS = archive_of({"aclImdb/train/neg/0_2.txt": "Dull.", "aclImdb/test/pos/0_9.txt": "Good."})
+
+
+def part_source(part: str, server: Server | None = None) -> Source:
+    return Source(f"aclImdb/{part}", server.url if server else None, archive="aclImdb_v1.tar.gz")
+
+
+def test_two_sources_share_an_archive(server: Server, tmp_path: Path) -> None:
+    server.content = REVIEWS
+    train = fetch(part_source("train", server), None, "imdb", tmp_path)
+    test = fetch(part_source("test", server), None, "imdb", tmp_path)
+    assert (train / "neg" / "0_2.txt").read_text() == "Dull."
+    assert (test / "pos" / "0_9.txt").read_text() == "Good."
+    assert server.ranges == [None]
+    assert train.parent == test.parent
+    assert len(names(tmp_path / "imdb")) == 2  # the archive and its content, nothing half-done
+
+
+def test_the_users_archive_is_unpacked_to_the_cache(tmp_path: Path) -> None:
+    mine, cache = tmp_path / "mine", tmp_path / "cache"
+    mine.mkdir()
+    (mine / "aclImdb_v1.tar.gz").write_bytes(REVIEWS)
+    train = fetch(part_source("train"), mine, "imdb", cache)
+    assert train.is_relative_to(cache / "imdb")
+    assert names(mine) == ["aclImdb_v1.tar.gz"]
+    (mine / "aclImdb" / "train").mkdir(parents=True)
+    assert fetch(part_source("train"), mine, "imdb", cache) == mine / "aclImdb" / "train"  # unpacked wins
+
+
+def test_another_archive_of_the_same_name_is_unpacked_anew(tmp_path: Path) -> None:
+    archive = tmp_path / "aclImdb_v1.tar.gz"
+    archive.write_bytes(REVIEWS)
+    fetch(part_source("train"), tmp_path, "imdb", tmp_path / "cache")
+    archive.write_bytes(archive_of({"aclImdb/train/neg/0_2.txt": "Another review."}))
+    train = fetch(part_source("train"), tmp_path, "imdb", tmp_path / "cache")
+    assert (train / "neg" / "0_2.txt").read_text() == "Another review."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        archive_of({"aclImdb/train/neg/0_2.txt": "Dull.", "../outside.txt": "Got you."}),
+        REVIEWS[: len(REVIEWS) // 2],
+        REVIEWS[:100] + bytes(20) + REVIEWS[120:],
+        REVIEWS[:-8] + bytes(4) + REVIEWS[-4:],
+        b"not an archive",
+    ],
+    ids=["outside", "truncated", "damaged", "wrong checksum of its own", "no archive"],
+)
+def test_an_archive_that_is_refused(content: bytes, tmp_path: Path) -> None:
+    mine, cache = tmp_path / "mine", tmp_path / "cache"
+    mine.mkdir()
+    (mine / "aclImdb_v1.tar.gz").write_bytes(content)
+    with pytest.raises(UserError, match=r"aclImdb_v1\.tar\.gz: cannot be unpacked"):
+        fetch(part_source("train"), mine, "imdb", cache)
+    assert names(cache / "imdb") == []
+    assert not list(tmp_path.rglob("outside.txt"))
+
+
+def test_an_archive_without_the_part(tmp_path: Path) -> None:
+    (tmp_path / "aclImdb_v1.tar.gz").write_bytes(REVIEWS)
+    with pytest.raises(UserError, match="holds no aclImdb/dev"):
+        fetch(part_source("dev"), tmp_path, "imdb", tmp_path / "cache")
+
+
+def test_a_missing_archive_of_the_users_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"aclImdb/train: there is no such file, nor aclImdb_v1\.tar\.gz"):
+        fetch(part_source("train"), tmp_path, "imdb", tmp_path / "cache")
+
+
+def test_the_server_of_these_tests_would_compress(server: Server) -> None:
+    """Otherwise the tests of resuming would not notice a request that lets the host compress."""
+    assert requests.get(server.url, timeout=5).headers["Content-Encoding"] == "gzip"
