@@ -93,15 +93,17 @@ class TrainSampler(Sampler[list[int]]):
 
 
 class EvalSampler(Sampler[list[int]]):
-    """All reviews once, longest first, in batches of like length, dealt out to the ranks in turn.
+    """All reviews once, in batches of like length, dealt out to the ranks in turn.
 
-    The longest batch comes first so that memory that does not suffice shows at once.
+    The longest batch comes first, so that memory that does not suffice shows at once; the others come in a random order
+    that is always the same, so that a limit on batches does not pick the long reviews, nor the clock mislead.
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         order = np.argsort(-lengths, kind="stable")
         batches = [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
-        self.batches: list[list[int]] = batches[rank::world_size]
+        rest = np.random.default_rng(0).permutation(np.arange(1, len(batches)))
+        self.batches: list[list[int]] = [batches[i] for i in [0, *rest] if i < len(batches)][rank::world_size]
 
     def __len__(self) -> int:
         return len(self.batches)
