@@ -32,7 +32,8 @@ class RunRecord(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Writes ``config.yaml``."""
         log_dir = trainer.log_dir  # asked on every process: Lightning broadcasts it
-        if trainer.is_global_zero and log_dir is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if trainer.is_global_zero and trainer.loggers and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            assert log_dir is not None
             Path(log_dir).mkdir(parents=True, exist_ok=True)
             (Path(log_dir) / "config.yaml").write_text(self.config, encoding="utf-8")
 
