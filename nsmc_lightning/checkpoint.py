@@ -38,13 +38,19 @@ def unpack_backbone(checkpoint: dict[str, Any], cache_dir: Path) -> Path:
     """Writes the checkpoint's encoder configuration and tokenizer to a folder that loads like a hub checkpoint.
 
     The folder is named after its content, so it is written once and shared by all that need it.
+
+    Raises:
+        UserError: ``cache_dir`` cannot be written.
     """
     files: dict[str, str] = {"config.json": checkpoint[ENCODER_CONFIG], **checkpoint[_DATA]["tokenizer_files"]}
     digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(files.items())).encode())
     folder = cache_dir / "backbones" / digest.hexdigest()[:16]
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder.parent}: cannot be made ({error}); set NSMC_LIGHTNING_CACHE.") from error
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
         whole = Path(temporary) / "backbone"
         whole.mkdir()

@@ -48,7 +48,6 @@ def main(args: list[str] | None = None) -> None:
 # Said by the libraries at every run, about what is as it should be here; (beginning of the message, why).
 _EXPECTED = {
     "Experiment logs directory": "a run's folder is claimed before its loggers open it",
-    "The dirpath has changed from": "evaluation writes no checkpoints",
     ".*isinstance.treespec, LeafSpec.. is deprecated": "between lightning and torch",
     "The '.*_dataloader' does not have many workers": "batches are cut from arrays in memory",
 }
@@ -62,12 +61,14 @@ def _log_to_console() -> None:
         ours.propagate = False
 
 
-def _quiet_libraries() -> None:
+def _quiet_libraries(command: str) -> None:
     # Seed and devices stand in config.yaml, and an advertisement is nobody's news. Importing lightning sets the level.
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _EXPECTED:
         warnings.filterwarnings("ignore", message=message)
+    if command != "fit":  # evaluation writes no checkpoints; in fit it says that the best so far is not carried over
+        warnings.filterwarnings("ignore", message="The dirpath has changed from")
 
 
 def _run(args: list[str]) -> None:
@@ -82,7 +83,7 @@ def _run(args: list[str]) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
         from nsmc_lightning.lightning_cli import ClassifierCLI
 
-        _quiet_libraries()
+        _quiet_libraries(command)
         ClassifierCLI(args)
     else:
         raise UserError(f"there is no command {command!r}: `python -m nsmc_lightning --help` lists them.")

@@ -23,7 +23,7 @@ from nsmc_lightning.callbacks.record import RunRecord
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.callbacks.validate_at_max_steps import ValidateAtMaxSteps
-from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, unpack_backbone
+from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, stored_corpus, unpack_backbone
 from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
@@ -47,6 +47,9 @@ _CHECKPOINT_DEFAULTS = {
 }
 # What evaluation takes over from a checkpoint; the trainer's settings are of the machine that trained.
 _EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
+# What decides which rows are the dev part: another choice would measure on rows that were trained on.
+_SPLIT_KEYS = ("split_seed", "dev_fraction")
+_MONITORS = tuple(f"val/{name}" for name in ("accuracy", "f1", "precision", "recall", "loss"))
 
 
 class ClassifierCLI(LightningCLI):
@@ -111,12 +114,8 @@ class ClassifierCLI(LightningCLI):
             raise UserError("ckpt_path stands in a config file: give it on the command line, --ckpt_path FILE.")
         if self.subcommand != "fit" and self.checkpoint is None:
             raise UserError(f"{self.subcommand} needs a trained model: give --ckpt_path FILE.")
-        for key in ("checkpoint", "early_stopping"):
-            if ("loss" in config[key].monitor) != (config[key].mode == "min"):
-                raise UserError(f"{key}.monitor {config[key].monitor} with {key}.mode {config[key].mode}: "
-                                "a loss goes with min, every other metric with max.")  # fmt: skip
-        if config.checkpoint.filename == "best" and config.checkpoint.save_top_k != 1:
-            config.checkpoint.filename = "{epoch}-{step}"  # of several, "best" would not be the best
+        if self.subcommand == "fit":
+            _refuse_unwise(config)
         if config.name is None:
             config.name = _recipe_name(config.config)
         self.config_text = self._dump(config)
@@ -129,12 +128,15 @@ class ClassifierCLI(LightningCLI):
 
     def _take_backbone_from(self, checkpoint: dict[str, Any], config: Namespace) -> None:
         """Encoder and tokenizer come from the checkpoint; a model setting that says otherwise is refused."""
-        stored = yaml.safe_load(checkpoint[CLI_CONFIG])["model"]
-        given = config.model.clone().as_dict()
-        for key, value in stored.items():
-            if given.get(key) != value:
+        stored = yaml.safe_load(checkpoint[CLI_CONFIG])
+        fixed = {f"model.{key}": value for key, value in stored["model"].items()}
+        fixed |= {f"data.{key}": stored["data"][key] for key in _SPLIT_KEYS}
+        given = config.as_dict()
+        for key, value in fixed.items():
+            room, name = key.split(".")
+            if given[room].get(name) != value:
                 raise UserError(
-                    f"model.{key} is {given.get(key)!r}, but {self.ckpt_path} was trained with {value!r}: "
+                    f"{key} is {given[room].get(name)!r}, but {self.ckpt_path} was trained with {value!r}: "
                     "leave it out, or train anew without --ckpt_path."
                 )
         cache = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
@@ -142,6 +144,15 @@ class ClassifierCLI(LightningCLI):
         config.model.backbone = folder
         config.model.pretrained = False
         config.data.tokenizer = folder
+
+    def after_instantiate_classes(self) -> None:
+        """Refuses a corpus with other labels than those that the checkpoint's classes stand for."""
+        if self.checkpoint is None:
+            return
+        stored = [(label["value"], label["name"]) for label in stored_corpus(self.checkpoint)["labels"]]
+        given = [(label.value, label.name) for label in self.datamodule.corpus.labels]
+        if given != stored:
+            raise UserError(f"data.corpus has the labels {given}, but {self.ckpt_path} was trained on {stored}.")
 
     # Building the trainer
 
@@ -153,6 +164,8 @@ class ClassifierCLI(LightningCLI):
             trainer.logger = self._loggers(config)
         callbacks = [config.early_stopping, *self._callbacks(config, logged=bool(trainer.logger))]
         if trainer.enable_checkpointing is not False:
+            if config.checkpoint.filename == "best" and config.checkpoint.save_top_k != 1:
+                config.checkpoint.filename = "{epoch}-{step}"  # of several, "best" would not be the best
             # ModelCheckpoint's own save_last would keep the last one that was best, not the last.
             last = ModelCheckpoint(filename="last", monitor=None, enable_version_counter=False)
             callbacks += [config.checkpoint, last]
@@ -161,7 +174,10 @@ class ClassifierCLI(LightningCLI):
         if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
             callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else ProgressLines())
         settings = {**trainer.as_dict(), "callbacks": [*given, *callbacks], **kwargs}
-        return Trainer(**settings)
+        try:
+            return Trainer(**settings)
+        except ValueError as error:  # the name of a strategy, accelerator or precision that there is not
+            raise UserError(f"trainer: {error}") from error
 
     def _loggers(self, config: Namespace) -> list[Logger]:
         version = _claim_version(Path(config.log_dir) / config.name)
@@ -171,7 +187,7 @@ class ClassifierCLI(LightningCLI):
         return [tensorboard, CSVLogger(config.log_dir, config.name, version)]
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
-        monitor, mode = config.checkpoint.monitor, config.checkpoint.mode
+        monitor, mode = config.early_stopping.monitor, config.early_stopping.mode
         callbacks: list[Callback] = [ValidateAtMaxSteps(), Throughput(), Pictures(), PredictionWriter(config.output)]
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
@@ -195,6 +211,30 @@ class ClassifierCLI(LightningCLI):
         """Writes a prediction for each row of a file."""
         self.trainer.predict(
             model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
+        )
+
+
+def _refuse_unwise(config: Namespace) -> None:
+    """Refuses what would train without end, or keep another checkpoint than it says."""
+    trainer = config.trainer
+    if trainer.max_epochs is None and trainer.max_steps == -1 and not (trainer.max_time or trainer.fast_dev_run):
+        raise UserError("fit needs an end: give --trainer.max_epochs (2 to 4 are usual) or --trainer.max_steps.")
+    for key in ("checkpoint", "early_stopping"):
+        monitor, mode = config[key].monitor, config[key].mode
+        if monitor is None and key == "checkpoint":
+            continue
+        if monitor not in _MONITORS:
+            raise UserError(
+                f"{key}.monitor {monitor}: there is no such dev metric; give one of {', '.join(_MONITORS)}."
+            )
+        if (monitor == "val/loss") != (mode == "min"):
+            raise UserError(
+                f"{key}.monitor {monitor} with {key}.mode {mode}: a loss goes with min, every other metric with max."
+            )
+    if config.checkpoint.every_n_train_steps and config.checkpoint.monitor is not None:
+        raise UserError(
+            "checkpoint.every_n_train_steps saves between validations, where checkpoint.monitor is not measured: "
+            "give --checkpoint.monitor null --checkpoint.save_top_k -1 with it, or --trainer.val_check_interval."
         )
 
 
@@ -224,7 +264,31 @@ def _configs_first(args: list[str], before: list[str]) -> list[str]:
             configs.append(arg.partition("=")[2])
         else:
             flags.append(arg)
-    return [args[0], *(word for config in configs for word in ("--config", config)), *flags]
+    return [args[0], *_whole_corpora([word for config in configs for word in ("--config", config)] + flags)]
+
+
+def _whole_corpora(args: list[str]) -> list[str]:
+    """The arguments with the corpus emptied before each that names a whole one.
+
+    The parser would merge them: what the second corpus leaves out, its test part say, would be the first one's.
+    """
+    result: list[str] = []
+    for arg, following in zip(args, [*args[1:], ""], strict=True):
+        names_file = arg == "--data.corpus" or arg.startswith("--data.corpus=")
+        if names_file or (arg == "--config" and _names_corpus(following)):
+            result.append("--data.corpus=null")
+        result.append(arg)
+    return result
+
+
+def _names_corpus(config: str) -> bool:
+    """Whether a configuration, a path or YAML text, has a corpus of its own; what cannot be read is the parser's."""
+    try:
+        settings = yaml.safe_load(Path(config).read_text(encoding="utf-8") if len(config) < 4096 else config)
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    corpus = (settings.get("data") or {}).get("corpus") if isinstance(settings, dict) else None
+    return isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
 
 
 def _stored_config(command: str, checkpoint: dict[str, Any]) -> str:
@@ -235,6 +299,7 @@ def _stored_config(command: str, checkpoint: dict[str, Any]) -> str:
         precision = stored["trainer"]["precision"]
         stored = {key: stored[key] for key in _EVALUATION_KEYS}
         stored["trainer"] = {"precision": precision}
+        stored["data"].pop("cache_dir")  # of the machine that trained
     return yaml.safe_dump(stored, allow_unicode=True)
 
 

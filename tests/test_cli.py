@@ -192,7 +192,13 @@ def test_without_a_checkpoint_nothing_is_measured(
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
 def test_predict_writes_every_row_in_order(best: str, tmp_path: Path, ending: str) -> None:
-    texts = ["정말 재미있어요", "", "최악의 영화\t였다" if ending == "csv" else "최악의 영화", "음" * 200, "쏘쏘"]
+    texts = [
+        "정말 재미있어요",
+        "",
+        "최악의 영화\t였다" if ending == "csv" else "최악의 영화",
+        "음" * 200,
+        "쏘쏘 \ud83d",
+    ]
     source, output = tmp_path / "in.jsonl", tmp_path / f"out.{ending}"
     source.write_text("".join(json.dumps({"text": text, "id": i}) + "\n" for i, text in enumerate(texts)))
     main(["predict", "--ckpt_path", best, "--data.predict_path", str(source), "--output", str(output)])
@@ -204,7 +210,10 @@ def test_predict_writes_every_row_in_order(best: str, tmp_path: Path, ending: st
     }
     table = readers[ending](output)
     assert table["id"].astype(str).tolist() == ["0", "1", "2", "3", "4"]
-    assert table["text"].fillna("").tolist() == texts
+    assert table["text"].fillna("").tolist() == [
+        *texts[:-1],
+        "쏘쏘 ?",
+    ]  # half a character is written as a question mark
     assert table["label"].isna().tolist() == [False, True, False, False, False]
     said = table.loc[table["label"].notna()]
     assert (said["probability_negative"] + said["probability_positive"]).to_numpy() == pytest.approx(1, abs=1e-5)
@@ -231,6 +240,63 @@ def test_classify_says_what_predict_says(best: str, tmp_path: Path, capsys: pyte
         percent = f"{100 * max(row['probability_negative'], row['probability_positive']):.2f}%"
         assert english[i] == f"{row['label']}\t{percent}\t{texts[i]}"
         assert korean[i] == f"{percent} 확률로 {korean_names[row['label']]} 리뷰입니다.\t{texts[i]}"
+
+
+# Corpora beside recipes and checkpoints
+
+OWN = """name: own
+format: csv
+train: {file: train.csv}
+labels:
+  - {value: joy, name: joy}
+  - {value: anger, name: anger}
+  - {value: fear, name: fear}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with a corpus of three classes, its YAML and no test part."""
+    words = {"joy": "기쁘다", "anger": "화난다", "fear": "무섭다"}
+    rows = [(f"{i} {word} {i * 7}", label) for i in range(60) for label, word in words.items()]
+    pd.DataFrame(rows, columns=["text", "label"]).to_csv(tmp_path / "train.csv", index=False)
+    (tmp_path / "own.yaml").write_text(OWN, encoding="utf-8")
+    return tmp_path
+
+
+def test_an_own_corpus_replaces_the_recipe_s_whole_and_is_classified(
+    own: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = ["--data.corpus", str(own / "own.yaml"), "--data.data_dir", str(own)]
+    main(["fit", "--config", str(recipe), *corpus, "--log_dir", str(own), "--trainer.max_steps=3"])
+    run = own / "small" / "version_0"
+    kept = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["data"]["corpus"]
+    assert kept["generate"] is None
+    assert kept["test"] is None
+    best = str(run / "checkpoints" / "best.ckpt")
+    main(["test", "--ckpt_path", best, "--output", str(own / "test.csv")])
+    assert set(pd.read_csv(own / "test.csv")["target"]) == {"joy", "anger", "fear"}
+    capsys.readouterr()
+    main(["classify", "--ckpt_path", best, "기쁘다"])
+    assert capsys.readouterr().out.split("\t")[0] in {"joy", "anger", "fear"}
+
+
+def test_a_corpus_with_other_labels_beside_a_checkpoint_is_refused(
+    own: Path, best: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swapped = "name: x\ntrain: {file: t}\nlabels: [{value: '1', name: positive}, {value: '0', name: negative}]\n"
+    (own / "swapped.yaml").write_text(swapped, encoding="utf-8")
+    for name in ("swapped.yaml", "own.yaml"):
+        assert "labels" in refused(["test", "--ckpt_path", best, "--data.corpus", str(own / name)], capsys)
+
+
+def test_a_run_that_ended_within_an_epoch_goes_on(recipe: Path, folder: Path) -> None:
+    args = ["fit", "--config", str(recipe), "--name=resumed", "--trainer.limit_val_batches=1"]
+    main([*args, "--trainer.max_steps=3"])
+    last = folder / "logs" / "resumed" / "version_0" / "checkpoints" / "last.ckpt"
+    main([*args, "--trainer.max_steps=5", "--ckpt_path", str(last)])
+    after = folder / "logs" / "resumed" / "version_1" / "checkpoints" / "last.ckpt"
+    assert torch.load(after, weights_only=True)["global_step"] == 5
 
 
 # A user's mistakes
@@ -261,11 +327,22 @@ def test_missing_and_broken_checkpoints_are_named(
 
 
 def test_monitor_and_mode_must_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "checkpoint.mode" in refused(["fit", "--config", str(recipe), "--checkpoint.monitor=val/loss"], capsys)
+    assert "checkpoint.mode" in refused(
+        ["fit", "--config", str(recipe), *LIMITS, "--checkpoint.monitor=val/loss"], capsys
+    )
+
+
+def test_what_cannot_be_monitored_or_end_is_refused(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit = ["fit", "--config", str(recipe)]
+    assert "max_epochs" in refused(fit, capsys)
+    assert "val/acc:" in refused([*fit, "--trainer.max_steps=1", "--early_stopping.monitor=val/acc"], capsys)
+    every = [*fit, "--trainer.max_steps=1", "--checkpoint.every_n_train_steps=1"]
+    assert "every_n_train_steps" in refused(every, capsys)
+    assert "foo" in refused([*fit, "--trainer.max_steps=1", "--trainer.strategy=foo"], capsys)
 
 
 def test_too_long_is_refused_with_the_limit(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = refused(["fit", "--config", str(recipe), "--data.max_length=41"], capsys)
+    message = refused(["fit", "--config", str(recipe), *LIMITS, "--data.max_length=41"], capsys)
     assert "40" in message
     assert "max_length" in message
 

@@ -94,12 +94,17 @@ def prediction_table(
     known = ~np.isnan(every[:, 0])
     predicted = pd.Series([None] * len(frame), dtype=object)
     predicted[known] = [labels[i] for i in every[known].argmax(axis=1)]
-    table = pd.DataFrame({"id": frame["id"], "text": frame["text"], "label": predicted})
+    table = pd.DataFrame({"id": frame["id"], "text": frame["text"].map(_writable), "label": predicted})
     if "label" in frame:
         table["target"] = [labels[i] for i in frame["label"]]
     for i, label in enumerate(labels):
         table[f"probability_{label}"] = every[:, i]
     return table
+
+
+def _writable(text: object) -> object:
+    """Half a surrogate pair, from broken JSON, cannot be written in any encoding: it becomes a question mark."""
+    return text.encode(errors="replace").decode() if isinstance(text, str) else text
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

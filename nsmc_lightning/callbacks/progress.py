@@ -41,6 +41,10 @@ class ProgressLines(ProgressBar):
         line = f"{what}: {100 * done / total:3.0f} %  {done}/{int(total)} batches"
         print(f"{line}  {_clock(elapsed)} elapsed, {_clock(remaining)} remaining", file=sys.stderr, flush=True)
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock; a run that goes on within an epoch has no start of one."""
+        self._start()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""
         self._start()

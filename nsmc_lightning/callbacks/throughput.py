@@ -24,6 +24,10 @@ class Throughput(Callback):
             f"{stage}/reviews_per_second", rate, on_step=False, on_epoch=True, reduce_fx="sum", sync_dist=True
         )
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the clock; a run that goes on within an epoch has no start of one."""
+        self._start("train")
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""
         self._start("train")

@@ -30,8 +30,12 @@ def classify(args: list[str]) -> None:
     if options.text:
         _print(classifier, options.text, options.language)
         return
-    for line in sys.stdin:
-        _print(classifier, [line.rstrip("\r\n")], options.language)
+    sys.stdin.reconfigure(encoding="utf-8-sig")  # type: ignore[union-attr]
+    try:
+        for line in sys.stdin:
+            _print(classifier, [line.rstrip("\r\n")], options.language)
+    except UnicodeDecodeError as error:
+        raise UserError("standard input is not UTF-8; convert it, e.g. iconv -f cp949 -t utf-8.") from error
 
 
 class Classifier:
@@ -52,7 +56,9 @@ class Classifier:
         self.unit = stored_corpus(checkpoint)["korean_unit"]
         self.max_length = config["data"]["max_length"]
         self.tokenizer = load_tokenizer(folder)
-        self.model = BertClassifierModule(**{**config["model"], "backbone": folder, "pretrained": False})
+        self.model = BertClassifierModule(
+            **{**config["model"], "backbone": folder, "pretrained": False, "num_labels": len(self.labels)}
+        )
         self.model.load_state_dict(checkpoint["state_dict"])
         self.model.eval()
 

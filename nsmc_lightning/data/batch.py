@@ -96,11 +96,13 @@ class EvalSampler(Sampler[list[int]]):
     """All reviews once, in batches of like length, dealt out to the ranks in turn.
 
     The longest batch comes first, so that memory that does not suffice shows at once; the others come in a random order
-    that is always the same, so that a limit on batches does not pick the long reviews, nor the clock mislead.
+    that is always the same, so that a limit on batches does not pick the long reviews, nor the clock mislead. Batches
+    are smaller than ``batch_size`` where some rank would have none.
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
         order = np.argsort(-lengths, kind="stable")
+        batch_size = max(1, min(batch_size, len(order) // world_size))
         batches = [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
         rest = np.random.default_rng(0).permutation(np.arange(1, len(batches)))
         self.batches: list[list[int]] = [batches[i] for i in [0, *rest] if i < len(batches)][rank::world_size]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from nsmc_lightning.types import UserError
+
 Format = Literal["tsv", "csv", "jsonl", "parquet", "folders"]
 
 
@@ -75,6 +77,12 @@ class Corpus:
     generate: Literal["demo"] | None = None
     licence: str = ""
     korean_unit: str = "문장"
+
+    def __post_init__(self) -> None:
+        for what in ("value", "name"):
+            each = [getattr(label, what) for label in self.labels]
+            if len(each) < 2 or len(set(each)) < len(each):
+                raise UserError(f"corpus {self.name}: labels need two or more different {what}s, not {each}.")
 
     @property
     def num_labels(self) -> int:

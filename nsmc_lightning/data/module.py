@@ -173,6 +173,8 @@ class NSMCDataModule(LightningDataModule):
     def _eval_loader(self, part: str) -> DataLoader[Batch]:
         assert self.trainer is not None
         dataset = self.data[part]
+        if len(dataset) < self.trainer.world_size:
+            raise UserError(f"{len(dataset)} rows for {self.trainer.world_size} processes: use fewer devices.")
         sampler = EvalSampler(
             dataset.encoded.lengths,
             self.hparams["eval_batch_size"],
@@ -212,7 +214,7 @@ class NSMCDataModule(LightningDataModule):
 
     @property
     def _demo_dir(self) -> Path:
-        return self.cache_dir / self.corpus.name
+        return self.cache_dir / "demo"
 
     @property
     def _directory(self) -> Path | None:

@@ -51,6 +51,12 @@ def test_eval_sampler_gives_every_review_once_over_all_ranks(world_size: int) ->
     assert LENGTHS[next(iter(ranks[0]))[0]] == LENGTHS.max()
 
 
+def test_every_rank_gets_a_batch_of_few_reviews() -> None:
+    ranks = [list(EvalSampler(LENGTHS[:5], 128, rank, 3)) for rank in range(3)]
+    assert all(ranks)
+    assert sorted(row for batches in ranks for batch in batches for row in batch) == list(range(5))
+
+
 def test_batches_pad_with_the_given_id_and_mask_it() -> None:
     encoded = Encoded(np.array([2, 7, 3, 2, 8, 9, 3], np.int32), np.array([0, 3, 7]), np.array([3, 4], np.int32))
     batch = ReviewDataset(encoded, np.array([0, 1]), pad_token_id=1)[[1, 0]]
