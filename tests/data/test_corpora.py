@@ -9,9 +9,10 @@ import pytest
 from jsonargparse import ArgumentParser
 
 from nsmc_lightning.data.clean import has_text
-from nsmc_lightning.data.corpus import NSMC, Corpus, Source
+from nsmc_lightning.data.corpus import NSMC, Corpus, Label, Source
 from nsmc_lightning.data.download import fetch
 from nsmc_lightning.data.read import read_labelled
+from nsmc_lightning.types import UserError
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "corpus"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
@@ -127,3 +128,9 @@ def test_imdb_sample(shared: Path) -> None:
         assert numbers == sorted(numbers)
         file = shared / "corpora" / source.file / f"{frame['id'][7]}.txt"
         assert frame["text"][7].encode() == file.read_bytes()
+
+
+@pytest.mark.parametrize("values", [["1"], ["1", "1"]])
+def test_labels_must_be_two_or_more_and_different(values: list[str]) -> None:
+    with pytest.raises(UserError, match="two or more different values"):
+        Corpus("own", Source("train.tsv"), [Label(value, f"name {i}") for i, value in enumerate(values)])

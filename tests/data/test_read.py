@@ -231,7 +231,7 @@ def test_broken_parquet(tmp_path: Path) -> None:
 def test_broken_folders(tmp_path: Path) -> None:
     corpus = folders(tmp_path)
     with pytest.raises(UserError, match="neutral: there is no such folder"):
-        read_labelled(tmp_path, replace(corpus, labels=[Label("neutral", "neutral")]))
+        read_labelled(tmp_path, replace(corpus, labels=[Label("neutral", "neutral"), Label("neg", "negative")]))
     write(tmp_path / "neg" / "3_1.txt", "first\n나쁜 영화".encode("cp949"))
     with pytest.raises(UserError, match=r"3_1\.txt, line 2.*CP949"):
         read_labelled(tmp_path, corpus)
