@@ -27,26 +27,39 @@ _PADDED_POSITIONS = frozenset(
     {"camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
      "xlm-roberta", "xlm-roberta-xl", "xmod"}
 )  # fmt: skip
+# What the families call their dropouts: those on hidden states, and that on attention weights.
+_HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout", "hidden_dropout")
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 _WAYS_OUT = "Give the folder of a downloaded checkpoint, or use configs/demo.yaml, which needs no network."
 
 _log = logging.getLogger(__name__)
 
 
-def load_encoder(backbone: str | dict[str, Any], pretrained: bool, need_pooler: bool) -> PreTrainedModel:
+def load_encoder(
+    backbone: str | dict[str, Any],
+    pretrained: bool,
+    need_pooler: bool,
+    hidden_dropout: float | None = None,
+    attention_dropout: float | None = None,
+) -> PreTrainedModel:
     """Builds an encoder in float32 and in training mode; code that a checkpoint may carry is never run.
 
     Args:
         backbone: hub id or folder of a checkpoint, or a configuration with ``model_type`` for random weights.
         pretrained: False reads no more than ``config.json`` and leaves the weights random.
         need_pooler: whether the head reads the encoder's pooler.
+        hidden_dropout: in place of the configuration's dropout on hidden states.
+        attention_dropout: in place of the configuration's dropout on attention weights.
 
     Raises:
         UserError: the checkpoint cannot be had or read, the configuration cannot be, the model is no encoder, or it
-            has no pooler.
+            has no pooler or no such dropout.
     """
     config = _config_from_keys(backbone) if isinstance(backbone, dict) else _config_of_checkpoint(backbone)
     name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
     _refuse_other_models(config, name)
+    _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout)
+    _set_dropout(config, "attention_dropout", _ATTENTION_DROPOUT, attention_dropout)
     # An unused pooler would only cost memory, and fail under DDP: its parameters get no gradient.
     options = {"add_pooling_layer": need_pooler} if _takes_pooling_option(config) else {}
     if isinstance(backbone, str) and pretrained:
@@ -108,6 +121,16 @@ def _refuse_other_models(config: PretrainedConfig, name: str) -> None:
             f"--model.backbone: {name} ({config.model_type}) is not an encoder of the BERT kind, "
             "such as bert, electra, roberta, distilbert or modernbert."
         )
+
+
+def _set_dropout(config: PretrainedConfig, key: str, names: tuple[str, ...], value: float | None) -> None:
+    if value is None:
+        return
+    present = [name for name in names if hasattr(config, name)]
+    if not present:
+        raise UserError(f"--model.{key}: {config.model_type} configurations have no such dropout, leave it out.")
+    for name in present:
+        setattr(config, name, value)
 
 
 def _takes_pooling_option(config: PretrainedConfig) -> bool:

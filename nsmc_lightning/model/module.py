@@ -25,6 +25,8 @@ _CHOICES = {
 _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "num_labels": (lambda value: value >= 2, "2 or more"),
     "dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    "hidden_dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
+    "attention_dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
     "label_smoothing": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
     "lr": (lambda value: value > 0, "above 0"),
     "weight_decay": (lambda value: value >= 0, "0 or more"),
@@ -32,6 +34,7 @@ _RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
     "warmup_ratio": (lambda value: 0 <= value <= 1, "from 0 to 1"),
     "warmup_steps": (lambda value: value >= 0, "0 or more"),
 }
+_OPTIONAL = ("hidden_dropout", "attention_dropout", "warmup_steps")
 
 
 class BertClassifierModule(LightningModule):
@@ -42,7 +45,9 @@ class BertClassifierModule(LightningModule):
         num_labels: number of classes; follows from the corpus on the command line.
         pretrained: False reads the backbone's configuration only and leaves its weights random.
         pooling: cls (first token), pooler (the encoder's own), or mean (over all tokens).
-        dropout: dropout before the last linear layer; the encoder's own is in its configuration.
+        dropout: dropout before the last linear layer.
+        hidden_dropout: dropout on the encoder's hidden states; None leaves it as its configuration has it.
+        attention_dropout: dropout on the encoder's attention weights, likewise; 0 trains faster.
         loss: cross_entropy, or binary_cross_entropy on one sigmoid output.
         label_smoothing: share of each label that is spread over all classes.
         class_weights: weight of each class in the loss.
@@ -64,6 +69,8 @@ class BertClassifierModule(LightningModule):
         pretrained: bool = True,
         pooling: Literal["cls", "pooler", "mean"] = "cls",
         dropout: float = 0.1,
+        hidden_dropout: float | None = None,
+        attention_dropout: float | None = None,
         loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy",
         label_smoothing: float = 0.0,
         class_weights: list[float] | None = None,
@@ -78,7 +85,7 @@ class BertClassifierModule(LightningModule):
         self.save_hyperparameters(logger=False)  # RunRecord logs them once, with the metrics reached
         _refuse_bad_values(self.hparams)
         self.loss = build_loss(loss, label_smoothing, class_weights, num_labels)
-        self.encoder = load_encoder(backbone, pretrained, need_pooler=pooling == "pooler")
+        self.encoder = load_encoder(backbone, pretrained, pooling == "pooler", hidden_dropout, attention_dropout)
         num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
         self.head = ClassifierHead(self.encoder.config.hidden_size, num_outputs, pooling, dropout)
         metrics = build_metrics(num_labels)
@@ -206,7 +213,7 @@ def _refuse_bad_values(values: Mapping[str, Any]) -> None:
             raise UserError(f"model.{key} is {values[key]!r}: must be one of {', '.join(choices)}.")
     for key, (allowed, words) in _RANGES.items():
         value = values[key]
-        if value is None and key == "warmup_steps":
+        if value is None and key in _OPTIONAL:
             continue
         if not isinstance(value, int | float) or not math.isfinite(value) or not allowed(value):
             raise UserError(f"model.{key} is {value!r}: must be {words}.")

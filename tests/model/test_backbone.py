@@ -50,6 +50,21 @@ def test_half_precision_checkpoint_trains_in_float32_with_dropout(folder: Path) 
     assert not torch.equal(first, second)
 
 
+def test_dropout_keys_replace_the_configuration_s(family: dict[str, Any]) -> None:
+    encoder = load_encoder(family, pretrained=False, need_pooler=False, hidden_dropout=0.0, attention_dropout=0.0)
+    ids = torch.arange(5, 15).view(2, 5)
+    first, second = (encoder(input_ids=ids).last_hidden_state for _ in range(2))
+    assert torch.equal(first, second)
+    encoder = load_encoder(family, pretrained=False, need_pooler=False, hidden_dropout=0.0, attention_dropout=0.5)
+    first, second = (encoder(input_ids=ids).last_hidden_state for _ in range(2))
+    assert not torch.equal(first, second)
+
+
+def test_dropout_that_a_family_lacks_is_refused() -> None:
+    with pytest.raises(UserError, match=r"--model\.attention_dropout: fnet configurations have no such dropout"):
+        load_encoder({"model_type": "fnet"}, pretrained=False, need_pooler=False, attention_dropout=0.1)
+
+
 def test_whole_checkpoint_loads_without_a_word(
     folder: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

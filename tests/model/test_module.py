@@ -401,6 +401,8 @@ def test_two_processes_measure_as_one(bert: dict[str, Any], tmp_path: Path) -> N
     [
         ("lr", [0, -1e-5, None, math.nan, math.inf, "fast"]),
         ("dropout", [-0.1, 1.0]),
+        ("hidden_dropout", [-0.1, 1.0]),
+        ("attention_dropout", [-0.1, 1.0]),
         ("label_smoothing", [-0.1, 1.0]),
         ("weight_decay", [-0.1]),
         ("layer_decay", [0.0, 1.1]),
