@@ -11,16 +11,22 @@ class UserError(Exception):
 
 
 class Batch(NamedTuple):
-    """A padded batch of B reviews, T tokens wide.
+    """B reviews as token ids in R rows of W slots: packed, several reviews end to end in a row, or padded, one a row.
 
-    Shapes: ``rows`` int64 (B,), the number of each review in its part; ``input_ids`` int64 (B, T); ``attention_mask``
-    int64 (B, T), 1 on tokens and 0 on padding; ``labels`` int64 (B,), or None where there are none (prediction).
+    Shapes: ``rows`` int64 (B,), the number of each review in its part; ``input_ids`` int64 (R, W); ``attention_mask``
+    int64 (R, W), 0 on padding, on tokens 1, or where packed 1 + the number of their review in this batch; ``labels``
+    int64 (B,), or None where there are none (prediction). ``num_tokens``: slots that are not padding. Of packed reviews
+    only, None otherwise: ``position_ids`` int64 (R, W), from 0 in each review; ``first_tokens`` int64 (B,), where each
+    review starts among the R · W slots.
     """
 
     rows: Tensor
     input_ids: Tensor
     attention_mask: Tensor
     labels: Tensor | None
+    num_tokens: int
+    position_ids: Tensor | None = None
+    first_tokens: Tensor | None = None
 
 
 class Prediction(NamedTuple):

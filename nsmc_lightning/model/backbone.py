@@ -20,13 +20,9 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from nsmc_lightning.model.hidden import PADDED_POSITIONS
 from nsmc_lightning.types import EncoderLimits, UserError
 
-# Their position table starts with rows for padding: the first token has position pad_token_id + 1.
-_PADDED_POSITIONS = frozenset(
-    {"camembert", "data2vec-text", "ibert", "longformer", "luke", "mpnet", "roberta", "roberta-prelayernorm",
-     "xlm-roberta", "xlm-roberta-xl", "xmod"}
-)  # fmt: skip
 # What the families call their dropouts: those on hidden states, and that on attention weights.
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout", "hidden_dropout")
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
@@ -78,7 +74,7 @@ def encoder_limits(config: PretrainedConfig) -> EncoderLimits:
     max_length = getattr(config, "max_position_embeddings", None)
     if getattr(config, "position_biased_input", True) is False:
         max_length = None  # DeBERTa with relative positions alone has no table
-    elif max_length is not None and config.model_type in _PADDED_POSITIONS:
+    elif max_length is not None and config.model_type in PADDED_POSITIONS:
         max_length -= config.pad_token_id + 1
     return EncoderLimits(
         vocab_size=config.vocab_size,

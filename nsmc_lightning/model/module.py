@@ -11,7 +11,8 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from nsmc_lightning.model.backbone import encoder_limits, load_encoder
-from nsmc_lightning.model.head import ClassifierHead
+from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens
+from nsmc_lightning.model.hidden import first_token_states, takes_packed_rows, token_states
 from nsmc_lightning.model.loss import build_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
 from nsmc_lightning.model.optim import parameter_groups, resolve_warmup, warmup_schedule
@@ -87,7 +88,8 @@ class BertClassifierModule(LightningModule):
         self.loss = build_loss(loss, label_smoothing, class_weights, num_labels)
         self.encoder = load_encoder(backbone, pretrained, pooling == "pooler", hidden_dropout, attention_dropout)
         num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
-        self.head = ClassifierHead(self.encoder.config.hidden_size, num_outputs, pooling, dropout)
+        self.head = ClassifierHead(self.encoder.config.hidden_size, num_outputs, dropout)
+        self.packed_rows = takes_packed_rows(self.encoder)
         metrics = build_metrics(num_labels)
         self.train_metrics = metrics.clone(prefix="train/")
         self.val_metrics = metrics.clone(prefix="val/")
@@ -96,16 +98,32 @@ class BertClassifierModule(LightningModule):
         self.test_loss = WeightedMean()
         self.example_input_array = _example_input(self.limits)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Encodes and classifies texts.
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor | None = None,
+        first_tokens: Tensor | None = None,
+    ) -> Tensor:
+        """Encodes and classifies texts, one to a row or, with the last two arguments, packed in rows.
 
-        Token types are not passed: a single sentence is all of type 0, which is every encoder's default.
-
-        *Shape:* ``input_ids`` and ``attention_mask`` int64 (B, T); result (B, C) logits, C = 1 with binary
-        cross-entropy.
+        *Shape:* as in :class:`~nsmc_lightning.types.Batch`: int64 (R, W) each, ``first_tokens`` (B,); result (B, C)
+        logits, C = 1 with binary cross-entropy.
         """
-        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        return self.head(output.last_hidden_state, attention_mask, getattr(output, "pooler_output", None))
+        if self.hparams["pooling"] == "mean":
+            hidden = token_states(self.encoder, input_ids, attention_mask, position_ids)
+            return self.head(mean_of_tokens(hidden, attention_mask, first_tokens))
+        states = first_token_states(self.encoder, input_ids, attention_mask, position_ids, first_tokens)
+        if self.hparams["pooling"] == "pooler":
+            states = self.encoder.pooler(states[:, None])  # it takes the first token of each row
+        return self.head(states)
+
+    def classify(self, batch: Batch) -> Tensor:
+        """Logits of a batch.
+
+        *Shape:* (B, C).
+        """
+        return self(batch.input_ids, batch.attention_mask, batch.position_ids, batch.first_tokens)
 
     def _step(self, batch: Batch, stage: Literal["train", "val", "test"]) -> tuple[Tensor, Tensor]:
         """What training, validation and test share: loss and probabilities, and the stage's metrics fed.
@@ -113,7 +131,7 @@ class BertClassifierModule(LightningModule):
         *Shape:* loss float32 (); probabilities float32 (B, classes).
         """
         assert batch.labels is not None, "labels are missing only from prediction"
-        logits = self(batch.input_ids, batch.attention_mask)
+        logits = self.classify(batch)
         loss = self.loss(logits, batch.labels)
         probabilities = to_probabilities(logits)
         getattr(self, f"{stage}_metrics").update(probabilities.argmax(dim=1), batch.labels)
@@ -140,7 +158,7 @@ class BertClassifierModule(LightningModule):
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Probabilities of a batch; labels are not looked at."""
-        return Prediction(batch.rows, to_probabilities(self(batch.input_ids, batch.attention_mask)))
+        return Prediction(batch.rows, to_probabilities(self.classify(batch)))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW (Loshchilov and Hutter 2019) with a learning rate that is warmed up and stepped with each update.

@@ -66,7 +66,7 @@ class TinyData(LightningDataModule):
 
     def _batch(self, rows: list[int]) -> Batch:
         ids = torch.tensor(rows)
-        return Batch(ids, ids[:, None], torch.ones(len(rows), 1, dtype=torch.int64), self.labels[ids])
+        return Batch(ids, ids[:, None], torch.ones(len(rows), 1, dtype=torch.int64), self.labels[ids], len(rows))
 
     train_dataloader = val_dataloader = test_dataloader = _loader
 

@@ -38,7 +38,7 @@ def make_batches(sizes: list[int], num_labels: int = 2, seed: int = 0) -> list[B
         mask = (torch.arange(width) < lengths).long()
         ids = torch.randint(2, 50, (size, width), generator=generator) * mask
         labels = torch.randint(num_labels, (size,), generator=generator)
-        batches.append(Batch(torch.arange(row, row + size), ids, mask, labels))
+        batches.append(Batch(torch.arange(row, row + size), ids, mask, labels, int(mask.sum())))
         row += size
     return batches
 
