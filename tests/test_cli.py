@@ -175,7 +175,7 @@ def test_a_saved_config_beside_a_checkpoint_does_not_test_an_untrained_model(
 
 
 def test_values_beside_a_checkpoint_win_or_are_refused(best: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["test", "--ckpt_path", best, "--data.eval_batch_size=7", "--trainer.limit_test_batches=1"])
+    main(["test", "--ckpt_path", best, "--data.max_tokens=99", "--trainer.limit_test_batches=1"])
     assert "model.pooling" in refused(["test", "--ckpt_path", best, "--model.pooling=mean"], capsys)
     assert "model.lr" in refused(["fit", "--ckpt_path", best, "--model.lr=0.1"], capsys)
 

@@ -42,7 +42,7 @@ def test_a_corpus_fits_and_tests(
     main(["fit", "--config", str(recipe), "--trainer.max_steps=3", "--trainer.limit_val_batches=2"])
     best = tmp_path / "logs" / "small" / "version_0" / "checkpoints" / "best.ckpt"
     output = tmp_path / "test.parquet"
-    main(["test", "--ckpt_path", str(best), "--output", str(output), "--data.eval_batch_size=512"])
+    main(["test", "--ckpt_path", str(best), "--output", str(output), "--data.max_tokens=16384"])
     table = pd.read_parquet(output)
     labels = yaml.safe_load((CORPORA / f"{corpus}.yaml").read_text(encoding="utf-8"))["labels"]
     assert set(table["target"]) == {label["name"] for label in labels}

@@ -8,15 +8,16 @@ import torch
 import yaml
 
 from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, stored_corpus, unpack_backbone
-from nsmc_lightning.data.batch import EvalSampler, collate
+from nsmc_lightning.data.batch import collate
 from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import encode
+from nsmc_lightning.data.sampler import EvalSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.types import UserError
 
-_BATCH_SIZE = 32
+_MAX_TOKENS = 4096
 
 
 def classify(args: list[str]) -> None:
@@ -67,7 +68,7 @@ class Classifier:
         """Probability of each class for each text, float32 (N, classes)."""
         encoded = encode(self.tokenizer, [clean_text(text) for text in texts], self.max_length)
         result = torch.zeros(len(texts), len(self.labels))
-        for rows in EvalSampler(encoded.lengths, _BATCH_SIZE):
+        for rows in EvalSampler(encoded.lengths, _MAX_TOKENS):
             batch = collate(encoded, None, rows, int(self.tokenizer.pad_token_id))
             result[batch.rows] = self.model.predict_step(batch, 0).probabilities.float()
         return result

@@ -1,40 +1,69 @@
-"""Which reviews go together, and how they become one batch."""
+"""Reviews that go together → one batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from nsmc_lightning.data.encode import Encoded
+from nsmc_lightning.data.pack import first_fit
 from nsmc_lightning.types import Batch
 
-_WINDOW = 50  # batches that are sorted by length together, as transformers' length grouping does
 
+def collate(
+    encoded: Encoded,
+    labels: np.ndarray | None,
+    rows: Sequence[int],
+    pad_token_id: int,
+    shape: tuple[int, int] | None = None,
+) -> Batch:
+    """Lays the reviews ``rows`` out in rows of token slots.
 
-def collate(encoded: Encoded, labels: np.ndarray | None, rows: Sequence[int], pad_token_id: int) -> Batch:
-    """Pads the reviews ``rows`` to the longest of them.
+    Without ``shape`` each has a row to itself, padded to the longest. With it they are packed into so many rows of that
+    width; should they not fit, there are more rows.
 
     *Shape:* ``labels`` int64 (all reviews,) or None; see :class:`~nsmc_lightning.types.Batch` for what comes back.
     """
-    width = int(max(encoded.lengths[row] for row in rows))
-    input_ids = np.full((len(rows), width), pad_token_id, dtype=np.int64)
-    attention_mask = np.zeros((len(rows), width), dtype=np.int64)
-    for i, row in enumerate(rows):
-        ids = encoded.ids(row)
-        input_ids[i, : len(ids)] = ids
-        attention_mask[i, : len(ids)] = 1
     chosen = np.asarray(rows, dtype=np.int64)
+    lengths = encoded.offsets[chosen + 1] - encoded.offsets[chosen]
+    if shape is None:
+        num_rows, width = len(chosen), int(lengths.max())
+        starts = np.arange(num_rows) * width
+    else:
+        width = shape[1]
+        starts = np.asarray(first_fit(lengths.tolist(), width), dtype=np.int64)
+        num_rows = max(shape[0], int(starts.max()) // width + 1)
+    # Every token at once: its review, its place in the review, its slot among all rows.
+    review = np.repeat(np.arange(len(chosen)), lengths)
+    place = np.arange(len(review)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    slot = starts[review] + place
+
+    def spread(values: np.ndarray | int, padding: int) -> Tensor:
+        slots = np.full(num_rows * width, padding, dtype=np.int64)
+        slots[slot] = values
+        return torch.from_numpy(slots).view(num_rows, width)
+
     return Batch(
         rows=torch.from_numpy(chosen),
-        input_ids=torch.from_numpy(input_ids),
-        attention_mask=torch.from_numpy(attention_mask),
+        input_ids=spread(encoded.tokens[encoded.offsets[chosen][review] + place], pad_token_id),
+        attention_mask=spread(1 if shape is None else review + 1, 0),
         labels=None if labels is None else torch.from_numpy(labels[chosen]),
+        num_tokens=len(review),
+        position_ids=None if shape is None else spread(place, 0),
+        first_tokens=None if shape is None else torch.from_numpy(starts),
     )
 
 
 class ReviewDataset(Dataset[Batch]):
-    """The reviews of one part; asked for a list of rows, it answers with their batch."""
+    """The reviews of one part; asked for a list of rows, it answers with their batch.
+
+    Args:
+        encoded: token ids of N reviews.
+        labels: int64 (N,), or None.
+        pad_token_id: the tokenizer's.
+    """
 
     def __init__(self, encoded: Encoded, labels: np.ndarray | None, pad_token_id: int) -> None:
         self.encoded = encoded
@@ -48,67 +77,21 @@ class ReviewDataset(Dataset[Batch]):
         return collate(self.encoded, self.labels, rows, self.pad_token_id)
 
 
-class TrainSampler(Sampler[list[int]]):
-    """Random batches of reviews of like length; every rank gets the same number of batches.
-
-    Reviews are shuffled, sorted by length within windows of 50 batches, cut into batches, and the batches shuffled.
-    The order depends on ``seed`` and the epoch alone. Of the last reviews, fewer than ``world_size`` are left out of an
-    epoch where they cannot give every rank one.
+class PackedReviews(Dataset[Batch]):
+    """The same reviews, packed into rows.
 
     Args:
-        lengths: tokens of each review, (N,).
-        batch_size: reviews a batch and rank.
-        seed: of the order; the same on every rank.
-        rank: of this process.
-        world_size: number of processes.
+        reviews: one part.
+        shape: rows and their width.
     """
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
-        self.lengths = lengths
-        # Not called batch_size: Lightning would take the sampler for one that it may rebuild.
-        self.reviews_per_batch = batch_size
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
+    def __init__(self, reviews: ReviewDataset, shape: tuple[int, int]) -> None:
+        self.reviews = reviews
+        self.shape = shape
 
     def __len__(self) -> int:
-        step = self.reviews_per_batch * self.world_size
-        whole, rest = divmod(len(self.lengths), step)
-        return whole + int(rest >= self.world_size)
+        return len(self.reviews)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        random = np.random.default_rng([self.seed, self.epoch])
-        step = self.reviews_per_batch * self.world_size
-        order = random.permutation(len(self.lengths))
-        windows = [order[i : i + step * _WINDOW] for i in range(0, len(order), step * _WINDOW)]
-        by_length = np.concatenate([w[np.argsort(self.lengths[w], kind="stable")] for w in windows])
-        batches = [by_length[i * step : (i + 1) * step] for i in range(len(self))]
-        for i in random.permutation(len(batches)):
-            yield batches[i][self.rank :: self.world_size].tolist()
-
-
-class EvalSampler(Sampler[list[int]]):
-    """All reviews once, in batches of like length, dealt out to the ranks in turn.
-
-    The longest batch comes first, so that memory that does not suffice shows at once; the others come in a random order
-    that is always the same, so that a limit on batches does not pick the long reviews, nor the clock mislead. Batches
-    are smaller than ``batch_size`` where some rank would have none.
-    """
-
-    def __init__(self, lengths: np.ndarray, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
-        order = np.argsort(-lengths, kind="stable")
-        batch_size = max(1, min(batch_size, len(order) // world_size))
-        batches = [order[i : i + batch_size].tolist() for i in range(0, len(order), batch_size)]
-        rest = np.random.default_rng(0).permutation(np.arange(1, len(batches)))
-        self.batches: list[list[int]] = [batches[i] for i in [0, *rest] if i < len(batches)][rank::world_size]
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        return iter(self.batches)
+    def __getitem__(self, rows: Sequence[int]) -> Batch:
+        reviews = self.reviews
+        return collate(reviews.encoded, reviews.labels, rows, reviews.pad_token_id, self.shape)

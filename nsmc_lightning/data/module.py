@@ -15,13 +15,15 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from nsmc_lightning.data.batch import EvalSampler, ReviewDataset, TrainSampler
+from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
 from nsmc_lightning.data.clean import clean_test, clean_text, clean_train, has_text
 from nsmc_lightning.data.corpus import NSMC, Corpus, Source
 from nsmc_lightning.data.demo import write_demo
 from nsmc_lightning.data.download import default_cache_dir, fetch
 from nsmc_lightning.data.encode import encode
+from nsmc_lightning.data.pack import row_shape
 from nsmc_lightning.data.read import read_labelled, read_texts
+from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.split import split_rows
 from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer, unknown_warning
 from nsmc_lightning.types import Batch, EncoderLimits, UserError
@@ -46,7 +48,9 @@ class NSMCDataModule(LightningDataModule):
         cache_dir: folder for downloads; None is ``$NSMC_LIGHTNING_CACHE`` or the user's cache folder.
         max_length: tokens a review is cut to, special tokens included.
         batch_size: reviews in a training batch, for each device.
-        eval_batch_size: reviews in a batch of validation, test and prediction, for each device.
+        max_tokens: token slots in a batch of validation, test and prediction, for each device.
+        packed: lay training reviews end to end in rows, so that nothing is computed on padding; False pads batches of
+            like length, as is done for encoders that cannot take packed rows.
         dev_fraction: share of the training part that becomes the dev part where the corpus has none.
         split_seed: of the dev split; kept apart from the run's seed so that seeds can be compared on one split.
         num_workers: processes that build batches; 0 builds them in the main process, which is fast enough for most.
@@ -64,7 +68,8 @@ class NSMCDataModule(LightningDataModule):
         cache_dir: str | None = None,
         max_length: int = 128,
         batch_size: int = 32,
-        eval_batch_size: int = 128,
+        max_tokens: int = 8192,
+        packed: bool = True,
         dev_fraction: float = 0.1,
         split_seed: int = 42,
         num_workers: int = 0,
@@ -73,7 +78,7 @@ class NSMCDataModule(LightningDataModule):
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; the corpus travels in state_dict.
         self.save_hyperparameters(ignore=["corpus"], logger=False)
-        for name, value in {"batch_size": batch_size, "eval_batch_size": eval_batch_size}.items():
+        for name, value in {"batch_size": batch_size, "max_tokens": max_tokens}.items():
             if value < 1:
                 raise UserError(f"data.{name} is {value}: give at least 1.")
         self.corpus = corpus or NSMC
@@ -146,17 +151,22 @@ class NSMCDataModule(LightningDataModule):
     # Loaders
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """Random batches of like length, in an order that the seed and the epoch decide."""
+        """Random batches, in an order that the seed and the epoch decide."""
         assert self.trainer is not None
-        dataset = self.data["train"]
-        sampler = TrainSampler(
-            dataset.encoded.lengths,
-            self.hparams["batch_size"],
+        dataset, batch_size = self.data["train"], self.hparams["batch_size"]
+        lengths = dataset.encoded.lengths
+        packs = self.hparams["packed"] and getattr(self.trainer.lightning_module, "packed_rows", False)
+        if self.hparams["packed"] and not packs:
+            log.warning("packed rows: not for this model, batches of like length are padded instead")
+        sampler = (StratifiedSampler if packs else LengthGroupedSampler)(
+            lengths,
+            batch_size,
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # where seed_everything leaves it for every process
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        return self._loader(dataset, sampler)
+        packed = PackedReviews(dataset, row_shape(lengths, batch_size)) if packs else dataset
+        return self._loader(packed, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The dev part, every review once."""
@@ -177,13 +187,13 @@ class NSMCDataModule(LightningDataModule):
             raise UserError(f"{len(dataset)} rows for {self.trainer.world_size} processes: use fewer devices.")
         sampler = EvalSampler(
             dataset.encoded.lengths,
-            self.hparams["eval_batch_size"],
+            self.hparams["max_tokens"],
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
         return self._loader(dataset, sampler)
 
-    def _loader(self, dataset: ReviewDataset, sampler: TrainSampler | EvalSampler) -> DataLoader[Batch]:
+    def _loader(self, dataset: ReviewDataset | PackedReviews, sampler: TrainSampler | EvalSampler) -> DataLoader[Batch]:
         workers = self.hparams["num_workers"]
         return DataLoader(
             dataset,

@@ -1,5 +1,7 @@
 """An encoder's hidden states for texts that lie one to a row, or packed end to end in rows."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -47,16 +49,16 @@ def first_token_states(
     """
     layers = _layers(encoder)
     if layers is None:
-        hidden = token_states(encoder, input_ids, attention_mask, position_ids)
-        return _at(hidden, first_tokens)
+        return _at(token_states(encoder, input_ids, attention_mask, position_ids), first_tokens)
+    parts: Any = encoder
     if position_ids is None:
         mask = attention_mask[:, None, None, :].bool()
-        hidden = encoder.embeddings(input_ids=input_ids)
+        hidden = parts.embeddings(input_ids=input_ids)
     else:
         mask = same_text(attention_mask)
-        hidden = encoder.embeddings(input_ids=input_ids, position_ids=position_ids + _first_position(encoder))
+        hidden = parts.embeddings(input_ids=input_ids, position_ids=position_ids + _first_position(encoder))
     if hasattr(encoder, "embeddings_project"):  # ELECTRA's embeddings may be narrower than its layers
-        hidden = encoder.embeddings_project(hidden)
+        hidden = parts.embeddings_project(hidden)
     for layer in layers[:-1]:
         hidden = layer(hidden, mask)
     last = layers[-1]
@@ -105,7 +107,7 @@ def _first_position(encoder: PreTrainedModel) -> int:
     return int(config.pad_token_id) + 1 if config.model_type in PADDED_POSITIONS else 0
 
 
-def _layers(encoder: PreTrainedModel) -> nn.ModuleList | None:
+def _layers(encoder: PreTrainedModel) -> Any:
     """The layers of a BERT, RoBERTa or ELECTRA, whose parts have the same names; None of another."""
     if encoder.config.model_type not in _FULL_ATTENTION or encoder.config._attn_implementation != "sdpa":
         return None

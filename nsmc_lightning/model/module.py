@@ -115,7 +115,8 @@ class BertClassifierModule(LightningModule):
             return self.head(mean_of_tokens(hidden, attention_mask, first_tokens))
         states = first_token_states(self.encoder, input_ids, attention_mask, position_ids, first_tokens)
         if self.hparams["pooling"] == "pooler":
-            states = self.encoder.pooler(states[:, None])  # it takes the first token of each row
+            pooler: Any = self.encoder.pooler
+            states = pooler(states[:, None])  # which takes the first token of each row
         return self.head(states)
 
     def classify(self, batch: Batch) -> Tensor:

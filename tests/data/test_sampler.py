@@ -1,0 +1,81 @@
+"""Which reviews go together: every one once, ranks in step."""
+
+import numpy as np
+import pytest
+
+from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
+
+SAMPLERS = [StratifiedSampler, LengthGroupedSampler]
+LENGTHS = np.random.default_rng(0).integers(3, 60, size=1003)
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_train_sampler_gives_every_review_once_an_epoch(kind: type[TrainSampler]) -> None:
+    sampler = kind(LENGTHS, batch_size=32, seed=1)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == 32
+    assert sorted(row for batch in batches for row in batch) == list(range(1003))
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_train_sampler_order_follows_seed_and_epoch_alone(kind: type[TrainSampler]) -> None:
+    sampler = kind(LENGTHS, batch_size=32, seed=1)
+    first = list(sampler)
+    assert list(sampler) == first
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    assert list(kind(LENGTHS, batch_size=32, seed=2)) != first
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+@pytest.mark.parametrize("count", [1003, 64, 65, 66, 2])
+def test_train_sampler_keeps_ranks_in_step(kind: type[TrainSampler], count: int) -> None:
+    ranks = [list(kind(LENGTHS[:count], 16, seed=3, rank=rank, world_size=2)) for rank in (0, 1)]
+    assert len(ranks[0]) == len(ranks[1]) == len(kind(LENGTHS[:count], 16, seed=3, world_size=2))
+    assert all(len(a) - len(b) in (0, 1) and b for a, b in zip(*ranks, strict=True))
+    rows = [row for batches in ranks for batch in batches for row in batch]
+    assert len(rows) == len(set(rows)) >= count - 1
+
+
+def test_stratified_batches_are_alike_on_every_rank() -> None:
+    lengths = np.random.default_rng(1).geometric(1 / 20, size=20_000)
+    ranks = [list(StratifiedSampler(lengths, 32, seed=0, rank=rank, world_size=2)) for rank in (0, 1)]
+    tokens = np.asarray([lengths[batch].sum() for batches in ranks for batch in batches if len(batch) == 32])
+    assert len(tokens) == 2 * (20_000 // 64)
+    assert np.percentile(tokens, 90) - tokens.min() < 0.02 * tokens.mean()  # of random batches: 0.7 of their mean
+
+
+def test_stratified_batches_are_random() -> None:
+    first, second = (list(StratifiedSampler(LENGTHS[:1000], 8, seed=seed)) for seed in (0, 1))
+    pairs = [{(a, b) for batch in batches for a in batch for b in batch if a < b} for batches in (first, second)]
+    # 125 batches of 28 pairs; the longest reviews alone are dealt out by rule.
+    assert len(pairs[0] & pairs[1]) < 0.05 * len(pairs[0])
+
+
+def test_length_groups() -> None:
+    lengths = np.random.default_rng(1).geometric(1 / 20, size=20_000)
+    batches = list(LengthGroupedSampler(lengths, batch_size=32, seed=0))
+    computed = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert computed / lengths.sum() < 1.15  # random batches compute about 4 tokens for each real one
+    means = [lengths[batch].mean() for batch in batches]
+    assert abs(np.corrcoef(np.arange(len(means)), means)[0, 1]) < 0.1  # and short ones do not come first
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_eval_sampler_gives_every_review_once_over_all_ranks(world_size: int) -> None:
+    ranks = [EvalSampler(LENGTHS, 600, rank, world_size) for rank in range(world_size)]
+    rows = [row for sampler in ranks for batch in sampler for row in batch]
+    assert sorted(rows) == list(range(1003))
+    assert LENGTHS[next(iter(ranks[0]))[0]] == LENGTHS.max()
+
+
+def test_every_rank_gets_a_batch_of_few_reviews() -> None:
+    ranks = [list(EvalSampler(LENGTHS[:5], 9999, rank, 3)) for rank in range(3)]
+    assert all(ranks)
+    assert sorted(row for batches in ranks for batch in batches for row in batch) == list(range(5))
+
+
+@pytest.mark.parametrize("max_tokens", [1, 100, 5000])
+def test_eval_batches_keep_to_the_budget(max_tokens: int) -> None:
+    for batch in EvalSampler(LENGTHS, max_tokens):
+        assert len(batch) == 1 or len(batch) * LENGTHS[batch].max() <= max_tokens
