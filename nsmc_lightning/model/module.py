@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from nsmc_lightning.model.backbone import encoder_limits, load_encoder
+from nsmc_lightning.model.dropout import use_fast_dropout
 from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens
 from nsmc_lightning.model.hidden import first_token_states, takes_packed_rows, token_states
 from nsmc_lightning.model.loss import build_loss
@@ -89,6 +90,7 @@ class BertClassifierModule(LightningModule):
         self.encoder = load_encoder(backbone, pretrained, pooling == "pooler", hidden_dropout, attention_dropout)
         num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
         self.head = ClassifierHead(self.encoder.config.hidden_size, num_outputs, dropout)
+        use_fast_dropout(self.encoder)
         self.packed_rows = takes_packed_rows(self.encoder)
         metrics = build_metrics(num_labels)
         self.train_metrics = metrics.clone(prefix="train/")
@@ -175,7 +177,10 @@ class BertClassifierModule(LightningModule):
         groups = parameter_groups(
             self.encoder, self.head, options["lr"], options["weight_decay"], options["layer_decay"]
         )
-        optimizer = torch.optim.AdamW(groups, lr=options["lr"])
+        optimizer = torch.optim.AdamW(groups, lr=options["lr"], fused=True)
+        # A fused optimizer offers to unscale the gradients of 16-mixed itself, for which Lightning would refuse to clip
+        # them in every mixed precision. Declined, the trainer unscales before it clips, as for any other.
+        optimizer._step_supports_amp_scaling = False
         warmup = resolve_warmup(options["warmup_ratio"], options["warmup_steps"], int(steps))
         scheduler = warmup_schedule(optimizer, options["schedule"], warmup, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
