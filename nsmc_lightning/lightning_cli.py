@@ -93,6 +93,9 @@ class ClassifierCLI(LightningCLI):
         parser.add_argument("--name", type=str | None, help="name of the run's folder; the recipe's name by default")
         parser.add_argument("--log_dir", type=str, default="lightning_logs", help="folder of all runs")
         parser.add_argument("--log_graph", type=bool, default=False, help="put the model's graph into TensorBoard")
+        parser.add_argument(
+            "--compile", type=bool, default=False, help="compile the model for training (torch.compile)"
+        )
         parser.add_argument("--output", type=str | None, help="file for the predictions of test and predict")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
@@ -197,6 +200,8 @@ class ClassifierCLI(LightningCLI):
 
     def fit(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str | None = None) -> None:
         """Trains; with a checkpoint, goes on from it."""
+        if self.config[self.subcommand].compile:
+            model.compile_training()  # type: ignore[operator]
         self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:

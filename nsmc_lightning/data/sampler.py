@@ -46,10 +46,10 @@ class TrainSampler(Sampler[list[int]]):
         step = self.reviews_per_batch * self.world_size
         whole = len(order) // step * step
         batches = [groups[self.rank] for groups in self._group(order[:whole], random)]
-        if len(order) - whole >= self.world_size:
-            batches.append(order[whole + self.rank :: self.world_size])
         for i in random.permutation(len(batches)):
             yield batches[i].tolist()
+        if len(order) - whole >= self.world_size:
+            yield order[whole + self.rank :: self.world_size].tolist()
 
     @abstractmethod
     def _group(self, order: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:

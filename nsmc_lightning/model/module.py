@@ -86,6 +86,7 @@ class BertClassifierModule(LightningModule):
         super().__init__()
         self.save_hyperparameters(logger=False)  # RunRecord logs them once, with the metrics reached
         _refuse_bad_values(self.hparams)
+        self.pooling = pooling
         self.loss = build_loss(loss, label_smoothing, class_weights, num_labels)
         self.encoder = load_encoder(backbone, pretrained, pooling == "pooler", hidden_dropout, attention_dropout)
         num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
@@ -98,6 +99,8 @@ class BertClassifierModule(LightningModule):
         self.test_metrics = metrics.clone(prefix="test/")
         self.val_loss = WeightedMean()
         self.test_loss = WeightedMean()
+        self._compiled: Callable[..., Tensor] | None = None
+        self._compiled_shape: tuple[int, ...] | None = None
         self.example_input_array = _example_input(self.limits)
 
     def forward(
@@ -112,21 +115,35 @@ class BertClassifierModule(LightningModule):
         *Shape:* as in :class:`~nsmc_lightning.types.Batch`: int64 (R, W) each, ``first_tokens`` (B,); result (B, C)
         logits, C = 1 with binary cross-entropy.
         """
-        if self.hparams["pooling"] == "mean":
+        if self.pooling == "mean":
             hidden = token_states(self.encoder, input_ids, attention_mask, position_ids)
             return self.head(mean_of_tokens(hidden, attention_mask, first_tokens))
         states = first_token_states(self.encoder, input_ids, attention_mask, position_ids, first_tokens)
-        if self.hparams["pooling"] == "pooler":
+        if self.pooling == "pooler":
             pooler: Any = self.encoder.pooler
             states = pooler(states[:, None])  # which takes the first token of each row
         return self.head(states)
+
+    def compile_training(self) -> None:
+        """Has the forward pass of training compiled at its first batch, for that batch's shape.
+
+        Batches of another shape, the smaller one at an epoch's end above all, and evaluation run as they do without:
+        compiling anew for each of them would cost more than it gives. The weights' names stay, so checkpoints load
+        with and without it.
+        """
+        self._compiled = torch.compile(self.forward, dynamic=False)
 
     def classify(self, batch: Batch) -> Tensor:
         """Logits of a batch.
 
         *Shape:* (B, C).
         """
-        return self(batch.input_ids, batch.attention_mask, batch.position_ids, batch.first_tokens)
+        forward: Callable[..., Tensor] = self
+        if self.training and self._compiled is not None:
+            shape = (*batch.input_ids.shape, len(batch.rows))
+            self._compiled_shape = self._compiled_shape or shape
+            forward = self._compiled if shape == self._compiled_shape else self
+        return forward(batch.input_ids, batch.attention_mask, batch.position_ids, batch.first_tokens)
 
     def _step(self, batch: Batch, stage: Literal["train", "val", "test"]) -> tuple[Tensor, Tensor]:
         """What training, validation and test share: loss and probabilities, and the stage's metrics fed.

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
@@ -42,6 +43,27 @@ def test_train_dev_and_test_share_no_text(folder: Path) -> None:
     assert not texts["train"] & texts["dev"]
     assert not texts["test"] & (texts["train"] | texts["dev"])
     assert module.rows["train"]["text"].is_unique
+
+
+class Packing(BoringModel):
+    packed_rows = True
+
+
+def test_training_rows_are_packed_where_the_model_takes_them(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for model, settings, packed in (
+        (Packing(), {}, True),
+        (Packing(), {"packed": False}, False),
+        (BoringModel(), {}, False),
+    ):
+        module = data(folder, batch_size=16, **settings)
+        module.trainer.strategy.connect(model)
+        module.setup("fit")
+        caplog.clear()
+        batches = list(module.train_dataloader())
+        assert {batch.position_ids is not None for batch in batches} == {packed}
+        assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(len(module.data["train"])))
+        said = [record.message for record in caplog.records if record.message.startswith("packed rows: not for")]
+        assert len(said) == (type(model) is BoringModel)
 
 
 def test_the_test_part_is_the_same_whatever_the_seeds(folder: Path) -> None:

@@ -1,9 +1,11 @@
 """The module under a Trainer: against a plain loop, over checkpoints, schedules, precisions and processes."""
 
 import math
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -11,10 +13,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from sklearn.metrics import f1_score
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from transformers import AutoConfig
 
+from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
+from nsmc_lightning.data.encode import Encoded
+from nsmc_lightning.data.pack import row_shape
+from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.module import BertClassifierModule, to_probabilities
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
@@ -366,6 +373,48 @@ def test_forward_is_one_graph(bert: dict[str, Any]) -> None:
     module.compile(fullgraph=True, backend="eager")
     torch.testing.assert_close(module(batch.input_ids, batch.attention_mask), expected)
     assert list(module.state_dict()) == keys
+
+
+class GraphCounter(Callback):
+    """Keeps how many graphs had been compiled after each batch, and the losses."""
+
+    def __init__(self, counter: CompileCounter) -> None:
+        self.counter = counter
+        self.graphs: list[int] = []
+        self.losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self.graphs.append(self.counter.frame_count)
+        self.losses.append(outputs["loss"].item())
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_training_compiles_once(
+    family: dict[str, Any], pooling: Literal["cls", "mean"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    lengths = np.random.default_rng(0).integers(3, 16, size=8 * 6 + 3)  # six batches of 8 and one of 3
+    tokens = np.random.default_rng(1).integers(2, 50, size=lengths.sum(), dtype=np.int32)
+    encoded = Encoded(tokens, np.concatenate([[0], np.cumsum(lengths)]), lengths.astype(np.int32))
+    reviews = PackedReviews(ReviewDataset(encoded, lengths % 2, 0), row_shape(lengths, 8))
+    batches = [reviews[rows] for rows in StratifiedSampler(lengths, 8, seed=0)]
+    runs = {}
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        module = BertClassifierModule(family, pooling=pooling, dropout=0.0, hidden_dropout=0.0, attention_dropout=0.0)
+        keys = list(module.state_dict())
+        if compiled:
+            module.compile_training()
+        runs[compiled] = GraphCounter(counter)
+        fitted = trainer(tmp_path, max_epochs=2, callbacks=[runs[compiled]])
+        fitted.fit(module, loader(batches), loader(make_batches(SIZES)))
+        assert list(module.state_dict()) == keys
+    assert set(runs[False].graphs) == {0}
+    assert runs[True].graphs == [1] * 14
+    assert runs[True].losses == pytest.approx(runs[False].losses, abs=1e-6)
 
 
 class ShardedData(LightningDataModule):
