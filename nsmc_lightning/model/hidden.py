@@ -70,9 +70,13 @@ def first_token_states(
 def same_text(attention_mask: Tensor) -> Tensor:
     """Which token may look at which: those of its own text. Padding looks at padding, and nobody at it.
 
-    *Shape:* ``attention_mask`` int64 (R, W), texts by number; result bool (R, 1, W, W).
+    *Shape:* ``attention_mask`` int64 (R, W), texts by number; result (R, 1, W, W): bool, or on a CPU float32, 0 where a
+    token may look and -inf elsewhere, which is what each layer would make of it there, again and again.
     """
-    return (attention_mask[:, :, None] == attention_mask[:, None, :])[:, None]
+    same = (attention_mask[:, :, None] == attention_mask[:, None, :])[:, None]
+    if attention_mask.device.type != "cpu":
+        return same
+    return torch.zeros(same.shape, dtype=torch.float32).masked_fill_(~same, -torch.inf)
 
 
 def takes_packed_rows(encoder: PreTrainedModel) -> bool:
