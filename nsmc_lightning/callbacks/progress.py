@@ -45,9 +45,7 @@ class ProgressLines(ProgressBar):
         """Starts the clock; a run that goes on within an epoch has no start of one."""
         self._start()
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
-        self._start()
+    on_train_epoch_start = on_test_epoch_start = on_predict_epoch_start = on_train_start
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -55,10 +53,6 @@ class ProgressLines(ProgressBar):
         """Counts a training batch."""
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
         self._advance(f"fit, epoch {epoch}", batch_idx + 1, trainer.num_training_batches)
-
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
-        self._start()
 
     def on_test_batch_end(
         self,
@@ -71,10 +65,6 @@ class ProgressLines(ProgressBar):
     ) -> None:
         """Counts a test batch."""
         self._advance("test", batch_idx + 1, trainer.num_test_batches[dataloader_idx])
-
-    def on_predict_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
-        self._start()
 
     def on_predict_batch_end(
         self,

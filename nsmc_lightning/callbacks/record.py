@@ -6,6 +6,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from nsmc_lightning.callbacks.throughput import RATES
 from nsmc_lightning.checkpoint import CLI_CONFIG
 
 
@@ -54,7 +55,8 @@ class RunRecord(Callback):
         """Logs hyper-parameters and the best dev metrics."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         parameters = {**pl_module.hparams, **data.hparams, "corpus": data.corpus.name}
-        best = {f"best/{name.removeprefix('val/')}": value for name, value in self.best.items()}
+        names = {name: name.removeprefix("val/") for name in self.best}
+        best = {f"best/{names[name]}": value for name, value in self.best.items() if names[name] not in RATES}
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(parameters, metrics=best)

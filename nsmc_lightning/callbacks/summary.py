@@ -1,20 +1,27 @@
 """The last word of a command on the console: a table of what was reached, and what to type next."""
 
+from collections.abc import Mapping
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.record import RunRecord
+from nsmc_lightning.callbacks.throughput import Throughput
 
-_ROWS = {
-    "accuracy": "accuracy",
-    "f1": "F1",
-    "precision": "precision",
-    "recall": "recall",
-    "loss": "loss",
-    "reviews_per_second": "reviews/s",
+_ROWS = {  # of a metric: how it is called and written
+    "accuracy": ("accuracy", "{:.4f}"),
+    "f1": ("F1", "{:.4f}"),
+    "precision": ("precision", "{:.4f}"),
+    "recall": ("recall", "{:.4f}"),
+    "loss": ("loss", "{:.4f}"),
+    "reviews_per_second": ("reviews/s", "{:,.1f}"),
+    "tokens_per_second": ("tokens/s", "{:,.0f}"),
+    "wasted_tokens": ("padding among tokens", "{:.1%}"),
+    "mfu": ("model FLOP utilisation", "{:.1%}"),
 }
 
 
@@ -29,7 +36,7 @@ class Summary(Callback):
         record = next((c for c in trainer.callbacks if isinstance(c, RunRecord)), None)  # type: ignore[attr-defined]
         if not trainer.is_global_zero or record is None or not record.best:
             return
-        self._print("best dev metrics", record.best, "val")
+        self._print({"best dev metrics": _of("val", record.best), "training": _of("train", _rates(trainer))})
         checkpoint = trainer.checkpoint_callback
         if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_path:
             self._say(f"checkpoint:  {checkpoint.best_model_path}")
@@ -40,25 +47,27 @@ class Summary(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Dev metrics, for ``validate`` alone."""
         if trainer.is_global_zero and trainer.state.fn == "validate":
-            self._print("dev part", {n: float(v) for n, v in trainer.callback_metrics.items()}, "val")
+            self._print({"dev part": _of("val", trainer.callback_metrics)})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Test metrics and where the predictions stand."""
         if trainer.is_global_zero:
-            self._print("test part", {n: float(v) for n, v in trainer.callback_metrics.items()}, "test")
+            self._print({"test part": _of("test", trainer.callback_metrics)})
             self._say_predictions(trainer)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Where the predictions stand."""
+        """How fast it went, and where the predictions stand."""
         if trainer.is_global_zero:
+            self._print({"prediction": _of("predict", _rates(trainer))})
             self._say_predictions(trainer)
 
-    def _print(self, title: str, metrics: dict[str, float], stage: str) -> None:
-        table = Table("", title, title_justify="left")
-        for name, shown in _ROWS.items():
-            value = metrics.get(f"{stage}/{name}")
-            if value is not None:
-                table.add_row(shown, f"{value:,.1f}" if name == "reviews_per_second" else f"{value:.4f}")
+    def _print(self, columns: dict[str, dict[str, float]]) -> None:
+        """A row for each metric that some column has."""
+        table = Table("", *columns)
+        for name, (shown, form) in _ROWS.items():
+            cells = [form.format(metrics[name]) if name in metrics else "" for metrics in columns.values()]
+            if any(cells):
+                table.add_row(shown, *cells)
         self.console.print(table)
 
     def _say_predictions(self, trainer: Trainer) -> None:
@@ -69,3 +78,15 @@ class Summary(Callback):
     def _say(self, line: str) -> None:
         # Paths are to be copied: never wrapped, never coloured.
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _rates(trainer: Trainer) -> dict[str, float]:
+    """The speed that each stage last had."""
+    found = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
+    return found.rates if found is not None else {}
+
+
+def _of(stage: str, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
+    """The stage's metrics, by their names without it."""
+    prefix = f"{stage}/"
+    return {name.removeprefix(prefix): float(value) for name, value in metrics.items() if name.startswith(prefix)}

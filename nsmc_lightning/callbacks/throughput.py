@@ -1,48 +1,102 @@
-"""How many reviews a second went through."""
+"""How fast the reviews went through, and how much of the device's speed that is."""
 
+import math
 import time
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import nn
+
+from nsmc_lightning.types import Batch
+
+RATES = ("reviews_per_second", "tokens_per_second", "wasted_tokens", "mfu")
+
+_BURSTS = 3
+_BURST_SECONDS = 0.1
+_SIDE_ON_CPU = 1024  # of the matrices: large enough for full speed, small enough for some in a burst
+_SIDE_ON_ACCELERATOR = 8192
 
 
 class Throughput(Callback):
-    """Logs ``<stage>/reviews_per_second`` once an epoch of training, validation and test, over all processes."""
+    """Logs the speed of training, validation, test and prediction, once an epoch and over all processes.
+
+    * ``<stage>/reviews_per_second``.
+    * ``<stage>/tokens_per_second``: tokens of the reviews, padding not counted.
+    * ``<stage>/wasted_tokens``: share of the computed token slots that is padding.
+    * ``<stage>/mfu``: model FLOP utilisation (Chowdhery et al. 2022, PaLM, appendix B): the operations that the model
+      needs for the reviews' tokens, see :func:`forward_flops`, as a share of what the device does in matrix products
+      alone, see :func:`matmul_peak`. What is computed on padding or twice lowers it; a product that is left out because
+      nothing depends on it counts as done. Left out of the log where the operations are not known.
+
+    A stage's time goes from an epoch's start to its last batch's end, loading of batches included; in training without
+    the validations in between. No step is waited for: batches bring their counts as numbers.
+
+    Attributes:
+        rates: what was last logged of each stage, by name.
+    """
 
     def __init__(self) -> None:
-        self._reviews: dict[str, int] = {}
-        self._started: dict[str, float] = {}
+        self.rates: dict[str, float] = {}
+        self._meters: dict[str, Meter] = {}
 
-    def _start(self, stage: str) -> None:
-        self._reviews[stage] = 0
-        self._started[stage] = time.perf_counter()
+    def _start(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        matmul_peak(pl_module.device, compute_dtype(str(trainer.precision), pl_module.device))  # before the clock runs
+        self._meters[stage] = Meter(pl_module.device)
+        self._meters[stage].run()
 
-    def _log(self, pl_module: LightningModule, stage: str) -> None:
-        rate = self._reviews[stage] / (time.perf_counter() - self._started[stage])
-        # Each process counts its own reviews: their sum is the rate of all.
-        pl_module.log(
-            f"{stage}/reviews_per_second", rate, on_step=False, on_epoch=True, reduce_fx="sum", sync_dist=True
-        )
+    def _stop(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> dict[str, float]:
+        """The stage's rates over all processes, by name."""
+        meter = self._meters.pop(stage)
+        meter.pause()
+        flops = forward_flops(getattr(pl_module, "encoder", None), meter.tokens, meter.pairs)
+        peak = matmul_peak(pl_module.device, compute_dtype(str(trainer.precision), pl_module.device))
+        totals = [meter.reviews, meter.tokens, meter.slots, meter.seconds, flops * (3 if stage == "train" else 1), peak]
+        if trainer.world_size > 1:
+            own = torch.tensor(totals, dtype=torch.float64, device=pl_module.device)
+            totals = trainer.strategy.reduce(own, reduce_op="sum").tolist()
+        rates = {f"{stage}/{name}": rate for name, rate in _rates(totals, trainer.world_size).items()}
+        self.rates |= rates
+        return rates
+
+    def _log(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        rates = self._stop(trainer, pl_module, stage)
+        pl_module.log_dict(rates, on_step=False, on_epoch=True, sync_dist=True)  # the same on each process already
+
+    # Training: validations within an epoch stop its clock, until the next batch
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock; a run that goes on within an epoch has no start of one."""
-        self._start("train")
+        self._start(trainer, pl_module, "train")
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
-        self._start("train")
+    on_train_epoch_start = on_train_start
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Lets the clock go on after a validation and the checkpoint that follows it."""
+        self._meters["train"].run()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Counts a batch."""
-        self._reviews["train"] += len(batch.rows)
-        if batch_idx + 1 == trainer.num_training_batches:  # before the validation that ends the epoch
-            self._log(pl_module, "train")
+        self._meters["train"].count(batch)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops training's clock."""
+        if "train" in self._meters:
+            self._meters["train"].pause()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the rates."""
+        self._log(trainer, pl_module, "train")
+
+    # Validation, test and prediction
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts the clock."""
-        self._start("val")
+        self._start(trainer, pl_module, _stage(trainer))
 
     def on_validation_batch_end(
         self,
@@ -54,28 +108,137 @@ class Throughput(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Counts a batch."""
-        self._reviews["val"] += len(batch.rows)
+        self._meters[_stage(trainer)].count(batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the rate."""
-        self._log(pl_module, "val")
+        """Logs the rates."""
+        self._log(trainer, pl_module, _stage(trainer))
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
-        self._start("test")
+    on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
+    on_test_epoch_end = on_validation_epoch_end
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Counts a batch."""
-        self._reviews["test"] += len(batch.rows)
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs the rates, without Lightning, which has no logging in prediction."""
+        rates = self._stop(trainer, pl_module, "predict")
+        for logger in trainer.loggers:
+            logger.log_metrics(rates, step=trainer.global_step)
+            logger.save()
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the rate."""
-        self._log(pl_module, "test")
+
+def _stage(trainer: Trainer) -> str:
+    """train, val, test or predict; a sanity check is val too."""
+    stage = trainer.state.stage
+    assert stage is not None, "hooks are called while the trainer runs"
+    return str(stage.dataloader_prefix)
+
+
+class Meter:
+    """Counts batches, and the seconds while its clock runs.
+
+    Args:
+        device: what computes; it is waited for when the clock starts or stops, not in between.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.reviews = 0
+        self.tokens = 0
+        self.slots = 0
+        self.pairs = 0.0  # tokens times the tokens that each attends to
+        self.seconds = 0.0
+        self._started: float | None = None
+
+    def run(self) -> None:
+        """Starts the clock where it stands."""
+        if self._started is None:
+            _wait_for(self.device)
+            self._started = time.perf_counter()
+
+    def pause(self) -> None:
+        """Stops the clock where it runs."""
+        if self._started is not None:
+            _wait_for(self.device)
+            self.seconds += time.perf_counter() - self._started
+            self._started = None
+
+    def count(self, batch: Batch) -> None:
+        """Counts a batch; its reviews are taken to be of equal length, which counts their attention rather too low."""
+        reviews = len(batch.rows)
+        self.reviews += reviews
+        self.tokens += batch.num_tokens
+        self.slots += batch.input_ids.numel()
+        self.pairs += batch.num_tokens**2 / reviews
+
+
+def _rates(totals: Sequence[float], processes: int) -> dict[str, float]:
+    """Rates from sums over all processes: reviews, tokens, slots, seconds, operations, operations a second."""
+    reviews, tokens, slots, seconds, flops, peak = totals
+    elapsed = max(seconds / processes, 1e-9)
+    values = (reviews / elapsed, tokens / elapsed, 1 - tokens / max(slots, 1), flops / elapsed / peak)
+    return {name: value for name, value in zip(RATES, values, strict=True) if name != "mfu" or flops > 0}
+
+
+# Operations
+
+
+def forward_flops(encoder: Any, tokens: int, pairs: float) -> float:
+    """Floating-point operations of an encoder's forward pass; a backward pass takes twice as many more.
+
+    2 for each weight of a linear layer and token (Kaplan et al. 2020, section 2.1, with no embeddings: they are looked
+    up), and 4 · layers · width for each token and token that it attends to (Chowdhery et al. 2022, appendix B, whose
+    6 N + 12 L H Q T is that of training). Pooler and head, one token a review, are not counted.
+
+    Args:
+        encoder: a transformers encoder.
+        tokens: how many go through.
+        pairs: sum over all tokens of how many tokens each attends to.
+
+    Returns:
+        The number; 0 where it cannot be told: no encoder, or one that goes through the same weights several times.
+    """
+    config = getattr(encoder, "config", None)
+    if config is None or hasattr(config, "num_hidden_groups"):  # ALBERT's layers share their weights
+        return 0.0
+    linear = [m for name, m in encoder.named_modules() if isinstance(m, nn.Linear) and "pooler" not in name]
+    weights = sum(module.in_features * module.out_features for module in linear)
+    return 2.0 * weights * tokens + 4.0 * config.num_hidden_layers * config.hidden_size * pairs
+
+
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """What matrix products are computed in under a trainer's precision."""
+    if precision.startswith("16") and device.type != "cpu":
+        return torch.float16
+    if precision.startswith(("bf16", "16", "transformer-engine")):  # Lightning turns 16-mixed into bf16 on a CPU
+        return torch.bfloat16
+    return torch.float64 if precision.startswith("64") else torch.float32
+
+
+@cache
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of large square matrix products, measured: the best of three bursts of a tenth of a second.
+
+    Measured, as a data sheet's number is of other clocks, and of all cores where a process may have two.
+    """
+    side = _SIDE_ON_CPU if device.type == "cpu" else _SIDE_ON_ACCELERATOR
+    with torch.inference_mode():
+        left, right = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        _time_products(left, right, 1)  # the first loads kernels and fills caches
+        repeats = max(1, math.ceil(_BURST_SECONDS / _time_products(left, right, 1)))
+        fastest = min(_time_products(left, right, repeats) for _ in range(_BURSTS))
+    return 2.0 * side**3 * repeats / fastest
+
+
+def _time_products(left: torch.Tensor, right: torch.Tensor, repeats: int) -> float:
+    """Seconds of so many products."""
+    _wait_for(left.device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        left @ right
+    _wait_for(left.device)
+    return time.perf_counter() - start
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
