@@ -1,8 +1,9 @@
-"""The way of the data, in order: corpus, download, read, clean, split, tokenizer, encode, batch."""
+"""The way of the data, in order: corpus, download, read, clean, split, tokenizer, encode, cache, batch."""
 
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
+from nsmc_lightning.data.cache import EncodedPart, file_digest, load_part, rules_digest, store_part
 from nsmc_lightning.data.clean import clean_test, clean_text, clean_train, has_text
 from nsmc_lightning.data.corpus import NSMC, Corpus, Source
 from nsmc_lightning.data.demo import write_demo
@@ -45,7 +47,7 @@ class NSMCDataModule(LightningDataModule):
             part. On the command line it follows ``model.backbone``.
         corpus: the data set, as in ``configs/corpus``; None is NSMC.
         data_dir: folder that already holds the corpus's files; None downloads them to the cache.
-        cache_dir: folder for downloads; None is ``$NSMC_LIGHTNING_CACHE`` or the user's cache folder.
+        cache_dir: folder for downloads and tokens; None is ``$NSMC_LIGHTNING_CACHE`` or the user's cache folder.
         max_length: tokens a review is cut to, special tokens included.
         batch_size: reviews in a training batch, for each device.
         max_tokens: token slots in a batch of validation, test and prediction, for each device.
@@ -86,8 +88,13 @@ class NSMCDataModule(LightningDataModule):
         self.cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self.max_length = max_length
         self.tokenizer: PreTrainedTokenizerFast | None = None
+        self.parts: dict[str, EncodedPart] = {}
         self.data: dict[str, ReviewDataset] = {}
-        self.rows: dict[str, pd.DataFrame] = {}
+        self.rows = _Rows(self._read_rows)
+        self._use_cache = isinstance(tokenizer, str)  # a vocabulary is trained on the texts: they are read anyway
+        self._digests: dict[Path, str] = {}
+        self._counts: dict[str, dict[str, int]] = {}
+        self._reported: set[str] = set()
 
     # The parts, from files to batches
 
@@ -99,43 +106,72 @@ class NSMCDataModule(LightningDataModule):
             fetch(source, self._directory, self.corpus.name, self.cache_dir)
 
     def setup(self, stage: str) -> None:
-        """Reads, cleans, splits and encodes what ``stage`` (fit, validate, test or predict) needs, once."""
-        if stage in ("fit", "validate") and "dev" not in self.rows:
-            self.rows["train"], self.rows["dev"] = self._train_and_dev()
-        if stage == "test" and "test" not in self.rows:
-            self.rows["test"] = self._test()
-        if stage == "predict" and "predict" not in self.rows:
-            self.rows["predict"] = self._predict()
+        """Makes what ``stage`` (fit, validate, test or predict) needs, once; cached tokens need no text."""
         if self.tokenizer is None:
             self.tokenizer = self._make_tokenizer()
             self._preflight(self.tokenizer)
         needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",), "predict": ("predict",)}[stage]
         for part in needed:
             if part not in self.data:
-                self.data[part] = self._encode(self.tokenizer, self.rows[part])
+                self.data[part] = self._dataset(part, self.tokenizer)
 
-    def _train_and_dev(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+    def _dataset(self, part: str, tokenizer: PreTrainedTokenizerFast) -> ReviewDataset:
+        pad_token_id = int(tokenizer.pad_token_id)
+        if part == "predict":
+            return ReviewDataset(encode(tokenizer, self._texts(part), self.max_length), None, pad_token_id)
+        self.parts[part] = self._cached(part, tokenizer)
+        self._report(part)
+        return ReviewDataset(self.parts[part].encoded, self.parts[part].labels, pad_token_id)
+
+    def _cached(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
+        """The part as the token cache holds it; one that it does not hold is made and put there."""
+        folder, made_from = self.cache_dir / "tokens", self._made_from(part, tokenizer)
+        if made_from is None:
+            return self._encode(part, tokenizer)
+        found = load_part(folder, made_from)
+        if found is not None:
+            return found
+        made = self._encode(part, tokenizer)
+        try:
+            store_part(folder, made_from, made)
+        except OSError as error:
+            self._use_cache = False  # one warning, not one a part
+            log.warning(f"{folder}: tokens cannot be kept for the next run ({error.strerror}); this one goes on.")
+        return made
+
+    def _encode(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
+        rows, texts = self.rows[part], self._texts(part)
+        sample = rows["text"].sample(min(len(rows), _UNKNOWN_SAMPLE), random_state=0)
+        return EncodedPart(
+            encoded=encode(tokenizer, texts, self.max_length),
+            labels=rows["label"].to_numpy(np.int64),
+            characters=np.fromiter(map(len, texts), dtype=np.int32, count=len(texts)),
+            counts=self._counts[self._title(part)],
+            unknown=unknown_warning(tokenizer, sample.tolist()),
+        )
+
+    # From files to rows: not run where the cache holds the tokens, unless someone asks for the text
+
+    def _read_rows(self, part: str) -> dict[str, pd.DataFrame]:
+        """Reads, cleans and splits what a part's file holds: train and dev together where they share one."""
+        if part == "predict":
+            return {part: self._predict()}
         values = [label.value for label in self.corpus.labels]
-        raw = self._read(self.corpus.train)
-        if self.corpus.test is None:
-            raw, _ = split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "test_fraction")
-        train, counts = clean_train(raw, values, self.corpus.repair_quotes)
-        _log_counts(f"{self.corpus.name}: {self.corpus.train.file}", counts)
-        if self.corpus.dev is not None:
-            dev, counts = clean_train(self._read(self.corpus.dev), values, self.corpus.repair_quotes)
-            _log_counts(f"{self.corpus.name}: {self.corpus.dev.file}", counts)
-            return train, dev
-        return split_rows(train, self.hparams["dev_fraction"], self.hparams["split_seed"], "data.dev_fraction")
-
-    def _test(self) -> pd.DataFrame:
-        source = self.corpus.test or self.corpus.train
+        source = self._source(part)
         raw = self._read(source)
-        if self.corpus.test is None:
-            _, raw = split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "test_fraction")
-        values = [label.value for label in self.corpus.labels]
-        rows, counts = clean_test(raw, values, self.corpus.repair_quotes, source.file)
-        _log_counts(f"{self.corpus.name}: {source.file} (test)", counts)
-        return rows
+        if self.corpus.test is None and source == self.corpus.train:
+            kept, test = split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "test_fraction")
+            raw = test if part == "test" else kept
+        if part == "test":
+            rows, counts = clean_test(raw, values, self.corpus.repair_quotes, source.file)
+        else:
+            rows, counts = clean_train(raw, values, self.corpus.repair_quotes)
+        self._counts[self._title(part)] = counts
+        if part == "test" or self.corpus.dev is not None:
+            return {part: rows}
+        fraction, seed = self.hparams["dev_fraction"], self.hparams["split_seed"]
+        train, dev = split_rows(rows, fraction, seed, "data.dev_fraction")
+        return {"train": train, "dev": dev}
 
     def _predict(self) -> pd.DataFrame:
         path = self.hparams["predict_path"]
@@ -143,10 +179,8 @@ class NSMCDataModule(LightningDataModule):
             raise UserError("predict needs texts: give --data.predict_path FILE, or - for standard input.")
         return read_texts(path, self.corpus.text_column, self.corpus.id_column)
 
-    def _encode(self, tokenizer: PreTrainedTokenizerFast, rows: pd.DataFrame) -> ReviewDataset:
-        texts = [clean_text(text) for text in rows["text"].fillna("")]
-        labels = rows["label"].to_numpy(np.int64) if "label" in rows else None
-        return ReviewDataset(encode(tokenizer, texts, self.max_length), labels, int(tokenizer.pad_token_id))
+    def _texts(self, part: str) -> list[str]:
+        return [clean_text(text) for text in self.rows[part]["text"].fillna("")]
 
     # Loaders
 
@@ -237,20 +271,56 @@ class NSMCDataModule(LightningDataModule):
         if command == "predict":
             return []
         if command == "test":
-            return [self.corpus.test or self.corpus.train]
+            return [self._source("test")]
         return [self.corpus.train, *([self.corpus.dev] if self.corpus.dev else [])]
 
+    def _source(self, part: str) -> Source:
+        """The file that a part (train, dev or test) is read from."""
+        own = {"train": None, "dev": self.corpus.dev, "test": self.corpus.test}[part]
+        return own or self.corpus.train
+
+    def _title(self, part: str) -> str:
+        """What the cleaning of the part's file is reported under; train and dev share it where they share the file."""
+        return f"{self.corpus.name}: {self._source(part).file}{' (test)' if part == 'test' else ''}"
+
+    def _path(self, source: Source) -> Path:
+        return fetch(source, self._directory, self.corpus.name, self.cache_dir)
+
+    def _digest(self, path: Path) -> str:
+        folders = [label.value for label in self.corpus.labels] if self.corpus.format == "folders" else []
+        return file_digest(path, folders)
+
     def _read(self, source: Source) -> pd.DataFrame:
-        path = fetch(source, self._directory, self.corpus.name, self.cache_dir)
-        return read_labelled(path, self.corpus)
+        path = self._path(source)
+        rows = read_labelled(path, self.corpus)
+        if path in self._digests and self._digest(path) != self._digests[path]:
+            raise UserError(f"{path}: has changed since this run began to use it; start the run anew.")
+        return rows
+
+    def _made_from(self, part: str, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any] | None:
+        """Everything that decides what a part's tokens are; None where the cache is not to be used."""
+        path = self._path(self._source(part))
+        if not self._use_cache:
+            return None
+        if path not in self._digests:
+            try:
+                self._digests[path] = self._digest(path)
+            except OSError:  # read_labelled knows better what to say
+                return None
+        return {
+            "part": part,
+            "file_sha256": self._digests[path],
+            "corpus": asdict(self.corpus),
+            "tokenizer_sha256": hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest(),
+            "max_length": self.max_length,
+            "dev_fraction": self.hparams["dev_fraction"],
+            "split_seed": self.hparams["split_seed"],
+            "rules_sha256": rules_digest(),
+        }
 
     def _make_tokenizer(self) -> PreTrainedTokenizerFast:
         name = self.hparams["tokenizer"]
-        if isinstance(name, str):
-            return load_tokenizer(name)
-        if "train" not in self.rows:
-            self.rows["train"], self.rows["dev"] = self._train_and_dev()
-        return train_tokenizer(self.rows["train"]["text"], name)
+        return load_tokenizer(name) if isinstance(name, str) else train_tokenizer(self.rows["train"]["text"], name)
 
     def _preflight(self, tokenizer: PreTrainedTokenizerFast) -> None:
         """Refuses what the trainer's model would compute wrongly, and warns of what is odd."""
@@ -258,11 +328,28 @@ class NSMCDataModule(LightningDataModule):
         if isinstance(limits, EncoderLimits):
             for warning in preflight(tokenizer, limits, self.max_length):
                 log.warning(warning)
-        if "train" in self.rows:
-            texts = self.rows["train"]["text"]
-            sample = texts.sample(min(len(texts), _UNKNOWN_SAMPLE), random_state=0)
-            if unknown := unknown_warning(tokenizer, sample.tolist()):
-                log.warning(unknown)
+
+    def _report(self, part: str) -> None:
+        """Logs what cleaning did to the part's file, and a warning about unknown tokens, once a file."""
+        title = self._title(part)
+        if title in self._reported:
+            return
+        self._reported.add(title)
+        _log_counts(title, self.parts[part].counts)
+        if unknown := self.parts[part].unknown:
+            log.warning(unknown)
+
+
+class _Rows(dict[str, pd.DataFrame]):
+    """The rows of each part by its name, read when they are first asked for; ``in`` tells what has been read."""
+
+    def __init__(self, read: Callable[[str], dict[str, pd.DataFrame]]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, part: str) -> pd.DataFrame:
+        self.update(self._read(part))
+        return self[part]
 
 
 @rank_zero_only
