@@ -87,8 +87,8 @@ class Pictures(Callback):
 def _lengths(trainer: Trainer) -> tuple[np.ndarray, np.ndarray, int]:
     """Characters and tokens (before truncation) of each training text, and the limit they are cut at."""
     datamodule = trainer.datamodule  # type: ignore[attr-defined]
-    characters = datamodule.rows["train"]["text"].str.len().to_numpy()
-    return characters, datamodule.data["train"].encoded.full_lengths, datamodule.max_length
+    part = datamodule.parts["train"]
+    return part.characters, part.encoded.full_lengths, datamodule.max_length
 
 
 def _label_names(trainer: Trainer, classes: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The way of the data, in order: corpus, download, read, clean, split, tokenizer, encode, batch."""
+"""The way of the data, in order: rows, tokenizer, encode or cache, batch."""
 
 import hashlib
 import logging
@@ -7,8 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -16,22 +14,19 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
 from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
-from nsmc_lightning.data.clean import clean_test, clean_text, clean_train, has_text
-from nsmc_lightning.data.corpus import NSMC, Corpus, Source
+from nsmc_lightning.data.cache import load_part, rules_digest, store_part
+from nsmc_lightning.data.clean import clean_text
+from nsmc_lightning.data.corpus import NSMC, Corpus
 from nsmc_lightning.data.demo import write_demo
-from nsmc_lightning.data.download import default_cache_dir, fetch
-from nsmc_lightning.data.encode import encode
+from nsmc_lightning.data.download import default_cache_dir
+from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.pack import row_shape
-from nsmc_lightning.data.read import read_labelled, read_texts
+from nsmc_lightning.data.rows import PartRows
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
-from nsmc_lightning.data.split import split_rows
-from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer, unknown_warning
+from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer
 from nsmc_lightning.types import Batch, EncoderLimits, UserError
 
 log = logging.getLogger(__name__)
-
-TEST_SEED = 0  # of the test part of a corpus that has none: never the run's seed, or the test set would move with it
-_UNKNOWN_SAMPLE = 2_000  # training reviews looked at for unknown tokens: ±2 points at 95 % confidence
 
 
 class NSMCDataModule(LightningDataModule):
@@ -45,7 +40,7 @@ class NSMCDataModule(LightningDataModule):
             part. On the command line it follows ``model.backbone``.
         corpus: the data set, as in ``configs/corpus``; None is NSMC.
         data_dir: folder that already holds the corpus's files; None downloads them to the cache.
-        cache_dir: folder for downloads; None is ``$NSMC_LIGHTNING_CACHE`` or the user's cache folder.
+        cache_dir: folder for downloads and tokens; None is ``$NSMC_LIGHTNING_CACHE`` or the user's cache folder.
         max_length: tokens a review is cut to, special tokens included.
         batch_size: reviews in a training batch, for each device.
         max_tokens: token slots in a batch of validation, test and prediction, for each device.
@@ -86,67 +81,102 @@ class NSMCDataModule(LightningDataModule):
         self.cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self.max_length = max_length
         self.tokenizer: PreTrainedTokenizerFast | None = None
+        self.parts: dict[str, EncodedPart] = {}
         self.data: dict[str, ReviewDataset] = {}
-        self.rows: dict[str, pd.DataFrame] = {}
+        self.rows = PartRows(
+            self.corpus,
+            self.cache_dir / "demo" if self.corpus.generate == "demo" else self.data_dir,
+            self.cache_dir,
+            dev_fraction,
+            split_seed,
+            predict_path,
+        )
+        self._use_cache = isinstance(tokenizer, str)  # a vocabulary is trained on the texts: they are read anyway
+        self._reported: set[str] = set()
 
     # The parts, from files to batches
 
     def prepare_data(self) -> None:
         """Fetches the files of the command at hand; runs in one process a machine."""
+        assert self.trainer is not None
         if self.corpus.generate == "demo":
-            write_demo(self._demo_dir)
-        for source in self._sources():
-            fetch(source, self._directory, self.corpus.name, self.cache_dir)
+            write_demo(self.cache_dir / "demo")
+        command = str(self.trainer.state.fn)
+        for part in {"predict": (), "test": ("test",)}.get(command, ("train", "dev")):
+            self.rows.path(part)
 
     def setup(self, stage: str) -> None:
-        """Reads, cleans, splits and encodes what ``stage`` (fit, validate, test or predict) needs, once."""
-        if stage in ("fit", "validate") and "dev" not in self.rows:
-            self.rows["train"], self.rows["dev"] = self._train_and_dev()
-        if stage == "test" and "test" not in self.rows:
-            self.rows["test"] = self._test()
-        if stage == "predict" and "predict" not in self.rows:
-            self.rows["predict"] = self._predict()
+        """Makes what ``stage`` (fit, validate, test or predict) needs, once; cached parts without reading text."""
         if self.tokenizer is None:
             self.tokenizer = self._make_tokenizer()
             self._preflight(self.tokenizer)
         needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",), "predict": ("predict",)}[stage]
         for part in needed:
             if part not in self.data:
-                self.data[part] = self._encode(self.tokenizer, self.rows[part])
+                self.data[part] = self._dataset(part, self.tokenizer)
 
-    def _train_and_dev(self) -> tuple[pd.DataFrame, pd.DataFrame]:
-        values = [label.value for label in self.corpus.labels]
-        raw = self._read(self.corpus.train)
-        if self.corpus.test is None:
-            raw, _ = split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "test_fraction")
-        train, counts = clean_train(raw, values, self.corpus.repair_quotes)
-        _log_counts(f"{self.corpus.name}: {self.corpus.train.file}", counts)
-        if self.corpus.dev is not None:
-            dev, counts = clean_train(self._read(self.corpus.dev), values, self.corpus.repair_quotes)
-            _log_counts(f"{self.corpus.name}: {self.corpus.dev.file}", counts)
-            return train, dev
-        return split_rows(train, self.hparams["dev_fraction"], self.hparams["split_seed"], "data.dev_fraction")
+    def _make_tokenizer(self) -> PreTrainedTokenizerFast:
+        name = self.hparams["tokenizer"]
+        return load_tokenizer(name) if isinstance(name, str) else train_tokenizer(self.rows["train"]["text"], name)
 
-    def _test(self) -> pd.DataFrame:
-        source = self.corpus.test or self.corpus.train
-        raw = self._read(source)
-        if self.corpus.test is None:
-            _, raw = split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "test_fraction")
-        values = [label.value for label in self.corpus.labels]
-        rows, counts = clean_test(raw, values, self.corpus.repair_quotes, source.file)
-        _log_counts(f"{self.corpus.name}: {source.file} (test)", counts)
-        return rows
+    def _preflight(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Refuses what the trainer's model would compute wrongly, and warns of what is odd."""
+        limits = getattr(self.trainer.lightning_module, "limits", None) if self.trainer else None
+        if isinstance(limits, EncoderLimits):
+            for warning in preflight(tokenizer, limits, self.max_length):
+                log.warning(warning)
 
-    def _predict(self) -> pd.DataFrame:
-        path = self.hparams["predict_path"]
-        if path is None:
-            raise UserError("predict needs texts: give --data.predict_path FILE, or - for standard input.")
-        return read_texts(path, self.corpus.text_column, self.corpus.id_column)
+    def _dataset(self, part: str, tokenizer: PreTrainedTokenizerFast) -> ReviewDataset:
+        pad_token_id = int(tokenizer.pad_token_id)
+        if part == "predict":
+            texts = [clean_text(text) for text in self.rows[part]["text"].fillna("")]
+            return ReviewDataset(encode(tokenizer, texts, self.max_length), None, pad_token_id)
+        self.parts[part] = kept = self._cached(part, tokenizer)
+        self._report(part)
+        return ReviewDataset(kept.encoded, kept.labels, pad_token_id)
 
-    def _encode(self, tokenizer: PreTrainedTokenizerFast, rows: pd.DataFrame) -> ReviewDataset:
-        texts = [clean_text(text) for text in rows["text"].fillna("")]
-        labels = rows["label"].to_numpy(np.int64) if "label" in rows else None
-        return ReviewDataset(encode(tokenizer, texts, self.max_length), labels, int(tokenizer.pad_token_id))
+    def _cached(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
+        """The part as the token cache has it; one that it has not is made, and kept there."""
+        made_from = self._made_from(part, tokenizer)
+        if made_from is None:
+            return self._encode(part, tokenizer)
+        folder = self.cache_dir / "tokens"
+        found = load_part(folder, made_from)
+        if found is not None:
+            return found
+        made = self._encode(part, tokenizer)
+        try:
+            store_part(folder, made_from, made)
+        except OSError as error:
+            self._use_cache = False  # one warning, not one a part
+            log.warning(f"{folder}: tokens cannot be kept for the next run ({error.strerror}); this run goes on.")
+        return made
+
+    def _made_from(self, part: str, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any] | None:
+        """All that decides what a part's tokens are; None where the cache is not used."""
+        if not self._use_cache:
+            return None
+        try:
+            rows = self.rows.made_from(part)
+        except OSError:  # a folder in place of a file, or no right to read it: reading says so better
+            return None
+        fingerprint = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+        return {"rows": rows, "tokenizer": fingerprint, "max_length": self.max_length, "rules": rules_digest()}
+
+    def _encode(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
+        rows = self.rows[part]
+        return encode_part(tokenizer, rows, self.rows.counts[part], self.max_length)
+
+    def _report(self, part: str) -> None:
+        """Logs what cleaning did to a part's file and a warning about unknown tokens, once where parts share a file."""
+        file = self.rows.source(part).file
+        title = f"{self.corpus.name}: {file}" + (" (test)" if part == "test" else "")
+        if title in self._reported:
+            return
+        self._reported.add(title)
+        _log_counts(title, self.parts[part].counts)
+        if unknown := self.parts[part].unknown:
+            log.warning(unknown)
 
     # Loaders
 
@@ -219,50 +249,6 @@ class NSMCDataModule(LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Nothing is restored here: the command line builds the module from the checkpoint's own tokenizer."""
-
-    # Small parts of the above
-
-    @property
-    def _demo_dir(self) -> Path:
-        return self.cache_dir / "demo"
-
-    @property
-    def _directory(self) -> Path | None:
-        return self._demo_dir if self.corpus.generate == "demo" else self.data_dir
-
-    def _sources(self) -> list[Source]:
-        """The files that the trainer's command reads."""
-        assert self.trainer is not None
-        command = self.trainer.state.fn
-        if command == "predict":
-            return []
-        if command == "test":
-            return [self.corpus.test or self.corpus.train]
-        return [self.corpus.train, *([self.corpus.dev] if self.corpus.dev else [])]
-
-    def _read(self, source: Source) -> pd.DataFrame:
-        path = fetch(source, self._directory, self.corpus.name, self.cache_dir)
-        return read_labelled(path, self.corpus)
-
-    def _make_tokenizer(self) -> PreTrainedTokenizerFast:
-        name = self.hparams["tokenizer"]
-        if isinstance(name, str):
-            return load_tokenizer(name)
-        if "train" not in self.rows:
-            self.rows["train"], self.rows["dev"] = self._train_and_dev()
-        return train_tokenizer(self.rows["train"]["text"], name)
-
-    def _preflight(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Refuses what the trainer's model would compute wrongly, and warns of what is odd."""
-        limits = getattr(self.trainer.lightning_module, "limits", None) if self.trainer else None
-        if isinstance(limits, EncoderLimits):
-            for warning in preflight(tokenizer, limits, self.max_length):
-                log.warning(warning)
-        if "train" in self.rows:
-            texts = self.rows["train"]["text"]
-            sample = texts.sample(min(len(texts), _UNKNOWN_SAMPLE), random_state=0)
-            if unknown := unknown_warning(tokenizer, sample.tolist()):
-                log.warning(unknown)
 
 
 @rank_zero_only

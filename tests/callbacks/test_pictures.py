@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from fontTools.fontBuilder import FontBuilder
@@ -57,9 +56,9 @@ class TinyData(LightningDataModule):
         self.save_hyperparameters()
         self.corpus = SimpleNamespace(label_names=["negative", "positive", "글쎄"])
         self.labels = torch.arange(ROWS) % CLASSES
-        self.rows = {"train": pd.DataFrame({"text": ["가" * length for length in range(1, 21)]})}
+        encoded = SimpleNamespace(full_lengths=np.arange(50, 90, 2))
+        self.parts = {"train": SimpleNamespace(characters=np.arange(1, 21), encoded=encoded)}
         self.max_length = max_length
-        self.data = {"train": SimpleNamespace(encoded=SimpleNamespace(full_lengths=np.arange(50, 90, 2)))}
 
     def _loader(self) -> DataLoader[Any]:
         return DataLoader(range(ROWS), batch_size=8, collate_fn=self._batch)  # type: ignore[arg-type]

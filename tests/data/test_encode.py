@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from nsmc_lightning.data.encode import encode
 from nsmc_lightning.data.tokenizer import train_tokenizer
@@ -38,3 +40,20 @@ def test_no_texts_give_no_tokens(tokenizer) -> None:
     assert len(encoded.tokens) == 0
     assert encoded.offsets.tolist() == [0]
     assert np.array_equal(encoded.lengths, [])
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(65_535, np.uint16), (65_536, np.int32)])
+def test_tokens_take_the_smallest_type_that_holds_the_vocabulary(largest: int, dtype: type) -> None:
+    backend = Tokenizer(models.WordLevel({"[UNK]": 0, "흔한": 1, "드문": largest}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    encoded = encode(PreTrainedTokenizerFast(tokenizer_object=backend), ["드문 흔한", "흔한"], max_length=16)
+    assert encoded.tokens.dtype == dtype
+    assert encoded.tokens.tolist() == [largest, 1, 1]
+
+
+def test_padding_that_a_tokenizer_brings_along_is_left_out_and_truncation_is_not_left_behind(tokenizer) -> None:
+    expected = encode(tokenizer, TEXTS, max_length=16)
+    tokenizer.backend_tokenizer.enable_padding(length=64)
+    encoded = encode(tokenizer, TEXTS, max_length=16)
+    assert np.array_equal(encoded.tokens, expected.tokens)
+    assert tokenizer.backend_tokenizer.truncation is None

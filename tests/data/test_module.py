@@ -1,18 +1,27 @@
 """NSMCDataModule: the parts in order, the test part locked until it is asked for."""
 
+import hashlib
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
+from transformers import AutoTokenizer
 
+from nsmc_lightning.callbacks.predictions import PredictionWriter
+from nsmc_lightning.data import rows
 from nsmc_lightning.data.corpus import Corpus, Label, Source
 from nsmc_lightning.data.demo import demo_rows
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.data.split import normalise_for_matching
-from nsmc_lightning.types import UserError
+from nsmc_lightning.data.tokenizer import train_tokenizer
+from nsmc_lightning.types import Batch, Prediction, UserError
 
 LABELS = [Label("0", "negative"), Label("1", "positive")]
 
@@ -20,8 +29,8 @@ LABELS = [Label("0", "negative"), Label("1", "positive")]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """train.csv of 300 reviews, some of them twice."""
-    rows = demo_rows("train", 300, seed=0)
-    table = pd.DataFrame([*rows, *rows[:20]], columns=["id", "text", "label"])
+    reviews = demo_rows("train", 300, seed=0)
+    table = pd.DataFrame([*reviews, *reviews[:20]], columns=["id", "text", "label"])
     table.to_csv(tmp_path / "train.csv", index=False)
     return tmp_path
 
@@ -90,8 +99,8 @@ def test_fit_never_opens_the_test_file(folder: Path) -> None:
 def test_batches_hold_every_training_row_once(folder: Path) -> None:
     module = data(folder, batch_size=16)
     module.setup("fit")
-    rows = [row for batch in module.train_dataloader() for row in batch.rows.tolist()]
-    assert sorted(rows) == list(range(len(module.rows["train"])))
+    seen = [row for batch in module.train_dataloader() for row in batch.rows.tolist()]
+    assert sorted(seen) == list(range(len(module.rows["train"])))
 
 
 def test_the_counts_of_cleaning_are_logged_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -105,3 +114,189 @@ def test_the_counts_of_cleaning_are_logged_once(folder: Path, caplog: pytest.Log
 def test_values_that_cannot_be_are_refused() -> None:
     with pytest.raises(UserError, match=r"data\.batch_size"):
         NSMCDataModule(400, batch_size=0)
+
+
+# The token cache
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder with a vocabulary so small that many tokens are unknown."""
+    path = tmp_path_factory.mktemp("tokenizer")
+    train_tokenizer([row[1] for row in demo_rows("train", 300, seed=1)], 300).save_pretrained(path)
+    return str(path)
+
+
+def cached(folder: Path, tokenizer: str, **settings: int | float) -> NSMCDataModule:
+    corpus = Corpus("own", Source("train.csv"), LABELS, format="csv", id_column="id")
+    module = NSMCDataModule(
+        tokenizer,
+        corpus,
+        data_dir=str(folder),
+        cache_dir=str(folder / "cache"),
+        **settings,  # type: ignore[arg-type]
+    )
+    module.trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
+    module.trainer.strategy.connect(BoringModel())
+    return module
+
+
+def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, corpus: Corpus) -> pd.DataFrame:
+        raise AssertionError("text was read")
+
+    monkeypatch.setattr(rows, "read_labelled", refuse)
+
+
+def test_a_warm_start_reads_no_text_and_gives_the_same_batches(
+    folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = []
+    batches = []
+    for start in ("cold", "warm"):
+        if start == "warm":
+            forbid_reading(monkeypatch)
+        caplog.clear()
+        with caplog.at_level("INFO", logger="nsmc_lightning"):
+            module = cached(folder, tokenizer)
+            module.setup("fit")
+        assert bool(module.rows) == (start == "cold")
+        messages.append([record.message for record in caplog.records if record.name.startswith("nsmc_lightning")])
+        batches.append([*module.train_dataloader(), *module.val_dataloader()])
+    assert [message.count("rows in") for message in messages[0]] == [1, 0]  # and a word on unknown tokens
+    assert messages[0] == messages[1]
+    for one, other in zip(*batches, strict=True):
+        assert one.rows.equal(other.rows)
+        assert one.input_ids.equal(other.input_ids)
+        assert one.labels.equal(other.labels)
+
+
+def test_cached_tokens_are_those_of_each_text_by_itself(folder: Path, tokenizer: str) -> None:
+    cached(folder, tokenizer, max_length=12).setup("fit")
+    module = cached(folder, tokenizer, max_length=12)
+    module.setup("fit")
+    assert not module.rows
+    part, one_by_one = module.parts["train"], AutoTokenizer.from_pretrained(tokenizer)
+    for row, (text, label) in enumerate(module.rows["train"][["text", "label"]].itertuples(index=False)):
+        assert part.encoded.ids(row).tolist() == one_by_one(text, truncation=True, max_length=12)["input_ids"]
+        assert part.encoded.full_lengths[row] == len(one_by_one(text)["input_ids"])
+        assert part.characters[row] == len(text)
+        assert part.labels[row] == label
+
+
+def _other_file(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
+    with (folder / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("new,처음 보는 문장,1\n")
+    return cached(folder, tokenizer)
+
+
+def _other_tokenizer(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
+    other = folder / "tokenizer"  # in the same place would do too: its name does not count
+    train_tokenizer(["다른 말뭉치의 어휘"] * 3, 100).save_pretrained(other)
+    return cached(folder, str(other))
+
+
+def _other_max_length(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
+    return cached(folder, tokenizer, max_length=64)
+
+
+def _other_seed(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
+    return cached(folder, tokenizer, split_seed=1)
+
+
+def _other_fraction(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
+    return cached(folder, tokenizer, dev_fraction=0.2)
+
+
+def _other_rules(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
+    monkeypatch.setattr("nsmc_lightning.data.module.rules_digest", lambda: "other")
+    return cached(folder, tokenizer)
+
+
+def _other_corpus(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
+    module = cached(folder, tokenizer)
+    module.rows.corpus = replace(module.corpus, labels=LABELS[::-1])
+    return module
+
+
+@pytest.mark.parametrize(
+    "other",
+    [_other_file, _other_tokenizer, _other_max_length, _other_seed, _other_fraction, _other_rules, _other_corpus],
+)
+def test_what_decides_the_tokens_decides_the_entry(
+    other: Callable[[Path, str, pytest.MonkeyPatch], NSMCDataModule],
+    folder: Path,
+    tokenizer: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cached(folder, tokenizer).setup("fit")
+    forbid_reading(monkeypatch)
+    cached(folder, tokenizer).setup("fit")
+    changed = other(folder, tokenizer, monkeypatch)
+    with pytest.raises(AssertionError, match="text was read"):
+        changed.setup("fit")
+
+
+class CountsTokens(LightningModule):
+    """The probability of a review is a function of its tokens."""
+
+    def test_step(self, batch: Batch, batch_idx: int) -> Prediction:
+        share = (batch.input_ids * batch.attention_mask).sum(1).float() % 97 / 97
+        return Prediction(batch.rows, torch.stack([share, 1 - share], dim=1))
+
+
+def test_the_predictions_file_is_the_same_from_a_cold_and_a_warm_cache(folder: Path, tokenizer: str) -> None:
+    files = [folder / "cold.csv", folder / "warm.csv"]
+    for file in files:
+        trainer = Trainer(
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            accelerator="cpu",
+            callbacks=[PredictionWriter(str(file))],
+        )
+        trainer.test(CountsTokens(), cached(folder, tokenizer), verbose=False)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert pd.read_csv(files[0])["label"].notna().all()
+
+
+def _setup_at_once(folder: Path, tokenizer: str, barrier: Any, answers: Any) -> None:
+    module = cached(folder, tokenizer)
+    barrier.wait(timeout=60)
+    module.setup("fit")
+    answers.put(hashlib.sha256(module.parts["train"].encoded.tokens.tobytes()).hexdigest())
+
+
+def test_two_processes_may_set_up_at_once(folder: Path, tokenizer: str) -> None:
+    context = multiprocessing.get_context("fork")  # spawned processes would import for seconds
+    barrier, answers = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=_setup_at_once, args=(folder, tokenizer, barrier, answers)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    assert answers.get(timeout=60) == answers.get(timeout=60)
+    for process in processes:
+        process.join(60)
+    assert sorted(path.name[:5] for path in (folder / "cache" / "tokens").iterdir() if path.name[0] == ".") == []
+    assert len(list((folder / "cache" / "tokens").iterdir())) == 2  # train and dev
+
+
+def test_a_cache_that_cannot_be_written_costs_one_warning(
+    folder: Path, tokenizer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "cache").mkdir()
+    (folder / "cache" / "tokens").write_text("a file in its place", encoding="utf-8")
+    module = cached(folder, tokenizer)
+    module.setup("fit")
+    assert len(module.data["train"]) > 0
+    assert sum("tokens cannot be kept" in record.message for record in caplog.records) == 1
+
+
+def test_prediction_input_and_texts_that_train_a_vocabulary_are_not_cached(folder: Path, tokenizer: str) -> None:
+    (folder / "in.txt").write_text("좋다\n", encoding="utf-8")
+    module = cached(folder, tokenizer)
+    module.rows.predict_path = str(folder / "in.txt")
+    module.setup("predict")
+    trained = NSMCDataModule(300, module.corpus, data_dir=str(folder), cache_dir=str(folder / "cache"))
+    trained.setup("fit")
+    assert not (folder / "cache").exists()

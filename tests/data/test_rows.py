@@ -1,0 +1,52 @@
+"""Rows of a part: read when they are asked for, and from the file that they were promised from."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nsmc_lightning.data.corpus import Corpus, Label, Source
+from nsmc_lightning.data.rows import PartRows
+from nsmc_lightning.types import UserError
+
+LABELS = [Label("0", "negative"), Label("1", "positive")]
+
+
+def write(path: Path, word: str) -> None:
+    table = pd.DataFrame({"text": [f"{word} {i}" for i in range(40)], "label": [i % 2 for i in range(40)]})
+    table.to_csv(path, index=False)
+
+
+def part_rows(folder: Path, dev: str | None = None) -> PartRows:
+    corpus = Corpus("own", Source("train.csv"), LABELS, dev=Source(dev) if dev else None, format="csv")
+    return PartRows(corpus, folder, folder / "cache", dev_fraction=0.1, split_seed=1, predict_path=None)
+
+
+def test_train_and_dev_of_one_file_are_read_together(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "영화")
+    rows = part_rows(tmp_path)
+    assert "dev" not in rows
+    assert len(rows["dev"]) == 4
+    assert set(rows) == {"train", "dev"}
+    assert rows.counts["dev"] == rows.counts["train"]
+
+
+def test_a_dev_file_is_read_alone(tmp_path: Path) -> None:
+    write(tmp_path / "dev.csv", "평가")
+    rows = part_rows(tmp_path, dev="dev.csv")  # and there is no train.csv
+    assert len(rows["dev"]) == rows.counts["dev"]["rows out"] == 40
+    assert set(rows) == {"dev"}
+
+
+def test_a_file_that_changed_after_its_tokens_were_promised_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "영화")
+    rows = part_rows(tmp_path)
+    rows.made_from("train")
+    write(tmp_path / "train.csv", "다른")
+    with pytest.raises(UserError, match=r"train\.csv: has changed"):
+        rows["train"]
+
+
+def test_predict_needs_a_path(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="predict_path"):
+        part_rows(tmp_path)["predict"]
