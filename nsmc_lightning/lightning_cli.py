@@ -21,10 +21,12 @@ from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.record import RunRecord
+from nsmc_lightning.callbacks.stop import GracefulStop, NoSignals
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.callbacks.validate_at_max_steps import ValidateAtMaxSteps
 from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, stored_corpus, unpack_backbone
+from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
 from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
@@ -173,10 +175,14 @@ class ClassifierCLI(LightningCLI):
         if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
             callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else ProgressLines())
         settings = {**trainer.as_dict(), "callbacks": [*given, *callbacks], **kwargs}
+        plugins = trainer.plugins or []
+        settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         try:
-            return Trainer(**settings)
+            built = Trainer(**settings)
         except ValueError as error:  # the name of a strategy, accelerator or precision that there is not
             raise UserError(f"trainer: {error}") from error
+        built._signal_connector = NoSignals(built)
+        return built
 
     def _loggers(self, config: Namespace) -> list[Logger]:
         version = _claim_version(Path(config.log_dir) / config.name)
@@ -187,30 +193,37 @@ class ClassifierCLI(LightningCLI):
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
         monitor, mode = config.early_stopping.monitor, config.early_stopping.mode
+        self.stop = GracefulStop()
         callbacks: list[Callback] = [ValidateAtMaxSteps(), Throughput(), Pictures(), PredictionWriter(config.output)]
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
-        return [*callbacks, RunRecord(self.config_text, self.checkpoint_text, monitor, mode), Summary()]
+        return [*callbacks, RunRecord(self.config_text, self.checkpoint_text, monitor, mode), Summary(), self.stop]
 
     # Running
 
     def fit(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str | None = None) -> None:
         """Trains; with a checkpoint, goes on from it."""
-        self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        config = self.config_init[self.subcommand]
+        remove_leftovers([*(Path(config.log_dir) / config.name).glob("*/checkpoints"), config.checkpoint.dirpath])
+        with self.stop.watching(self.trainer):
+            self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the dev part."""
-        self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        with self.stop.watching(self.trainer):
+            self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
 
     def test(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the test part."""
-        self.trainer.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        with self.stop.watching(self.trainer):
+            self.trainer.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
 
     def predict(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Writes a prediction for each row of a file."""
-        self.trainer.predict(
-            model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
-        )
+        with self.stop.watching(self.trainer):
+            self.trainer.predict(
+                model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
+            )
 
 
 def _refuse_unwise(config: Namespace) -> None:
