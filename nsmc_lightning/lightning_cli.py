@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from nsmc_lightning.arguments import configs_first, option, stored_config
+from nsmc_lightning.callbacks.non_finite import StopAtNonFinite
 from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.progress import ProgressLines
@@ -194,10 +195,12 @@ class ClassifierCLI(LightningCLI):
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
         monitor, mode = config.early_stopping.monitor, config.early_stopping.mode
         self.stop = GracefulStop()
-        callbacks: list[Callback] = [ValidateAtMaxSteps(), Throughput(), Pictures(), PredictionWriter(config.output)]
+        callbacks: list[Callback] = [StopAtNonFinite(), ValidateAtMaxSteps(), Throughput(), Pictures()]
+        callbacks.append(PredictionWriter(config.output))
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
-        return [*callbacks, RunRecord(self.config_text, self.checkpoint_text, monitor, mode), Summary(), self.stop]
+        record = RunRecord(config.name, self.config_text, self.checkpoint_text, monitor, mode)
+        return [*callbacks, record, Summary(), self.stop]
 
     # Running
 

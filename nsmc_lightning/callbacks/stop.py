@@ -60,6 +60,7 @@ class GracefulStop(Callback):
         self._deferred = False  # whether a signal waits for the end of a batch
         self._group: Any = None
         self._val_batches = 0  # that every process has
+        self._stopped: Stopped | None = None  # saved, and to be raised
 
     @contextmanager
     def watching(self, trainer: Trainer) -> Iterator[None]:
@@ -106,7 +107,12 @@ class GracefulStop(Callback):
         signum = self._agreed(trainer)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         if signum and stepped and not _validation_follows(trainer, batch_idx):
-            self._stop(trainer, signum)
+            self._stopped = _save(trainer, signum)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Ends the run: only now has the step that was saved been logged too."""
+        if self._stopped is not None:
+            raise self._stopped
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Learns how many batches each process has: they may differ by one."""
@@ -133,7 +139,7 @@ class GracefulStop(Callback):
             progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
             progress.reset()
             progress.total.ready = progress.total.started = 1  # type: ignore[attr-defined]  # how Lightning notes "begun, and no batch done"
-            self._stop(trainer, signum)
+            raise _save(trainer, signum)
 
     def _agreed(self, trainer: Trainer) -> int:
         """The signal that any process got, the same in all of them; 0 for none."""
@@ -143,11 +149,12 @@ class GracefulStop(Callback):
         torch.distributed.all_reduce(signum, torch.distributed.ReduceOp.MAX, self._group)
         return int(signum)
 
-    def _stop(self, trainer: Trainer, signum: int) -> None:
-        path = _last_checkpoint(trainer)
-        if path is not None:
-            trainer.save_checkpoint(path)
-        raise Stopped(signum, path)
+
+def _save(trainer: Trainer, signum: int) -> Stopped:
+    path = _last_checkpoint(trainer)
+    if path is not None:
+        trainer.save_checkpoint(path)
+    return Stopped(signum, path)
 
 
 def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:

@@ -1,0 +1,44 @@
+"""Where a number came from: the commit of the code that ran, and the rows it ran on."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from nsmc_lightning.provenance import git_state, rows_sha256, versions
+
+
+def git(folder: Path, *args: str) -> str:
+    name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    done = subprocess.run(["git", "-C", str(folder), *name, *args], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_commit_is_the_code_s_own_and_changes_are_said(tmp_path: Path) -> None:
+    code = tmp_path / "package"
+    code.mkdir()
+    assert git_state(code) is None
+    git(tmp_path, "init", "-q")
+    assert git_state(code) is None  # in a repository that does not hold it
+    (code / "a.py").write_text("1")
+    git(tmp_path, "add", "package")
+    git(tmp_path, "commit", "-q", "-m", "a")
+    (tmp_path / "notes.txt").write_text("beside the code")
+    assert git_state(code) == {"commit": git(tmp_path, "rev-parse", "HEAD"), "dirty": False}
+    (code / "a.py").write_text("2")
+    assert git_state(code) == {"commit": git(tmp_path, "rev-parse", "HEAD"), "dirty": True}
+
+
+def test_rows_have_a_fingerprint_of_texts_labels_and_order() -> None:
+    texts = pd.Series(["좋다", None, "half \ud83d"], dtype=object)
+    rows = pd.DataFrame({"text": texts, "label": [1, 0, 1], "line": [1, 2, 3]})
+    expected = hashlib.sha256("1\t좋다\n0\t\n1\thalf \ud83d\n".encode("utf-8", "surrogatepass")).hexdigest()
+    assert rows_sha256(rows) == expected
+    assert rows_sha256(rows[::-1]) != expected
+    assert rows_sha256(rows.drop(columns="label")) != expected
+
+
+def test_versions_are_those_that_run() -> None:
+    assert versions()["torch"] == torch.__version__
