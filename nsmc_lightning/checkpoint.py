@@ -11,6 +11,7 @@ import torch
 from nsmc_lightning.types import UserError
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
+RUN = "run"  # what the run came from: recipe, seed, checksums, versions, commit
 ENCODER_CONFIG = "encoder_config"  # the encoder's config.json, text
 _DATA = "NSMCDataModule"  # where Lightning puts the data module's state
 

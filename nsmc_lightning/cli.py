@@ -20,6 +20,9 @@ usage: python -m nsmc_lightning COMMAND [OPTIONS]
 
 COMMAND --help lists a command's options. --debug shows the traceback of an error.
 Without a network: fit --config configs/demo.yaml
+
+Exit codes: 0 done; 1 a fault of the program; 2 a mistake in what was given; 130, 143 or 138 stopped by SIGINT (Ctrl-C),
+SIGTERM or SIGUSR1: fit then ends its step, saves last.ckpt and prints the command that goes on from there.
 """
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ def shown_to_user(debug: bool) -> Iterator[None]:
     """Turns a user's mistake into a short message and exit code 2; with ``debug`` it is raised as it is.
 
     Raises:
-        SystemExit: with code 2, on a :class:`UserError`, an argument or a setting that is refused.
+        SystemExit: with code 2, on a :class:`UserError`, an argument or a setting that is refused; with 130 on Ctrl-C.
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
@@ -26,6 +27,8 @@ def shown_to_user(debug: bool) -> Iterator[None]:
         text = str(error) if isinstance(error, UserError) else condense(str(error))
         print(f"error: {text}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:  # before or after the trainer, which takes its signals itself
+        sys.exit(128 + signal.SIGINT)
 
 
 def condense(message: str) -> str:

@@ -16,14 +16,18 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from nsmc_lightning.arguments import configs_first, option, stored_config
+from nsmc_lightning.callbacks.non_finite import StopAtNonFinite
 from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.record import RunRecord
+from nsmc_lightning.callbacks.stop import GracefulStop, NoSignals
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.callbacks.validate_at_max_steps import ValidateAtMaxSteps
 from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, stored_corpus, unpack_backbone
+from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
 from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
@@ -45,8 +49,6 @@ _CHECKPOINT_DEFAULTS = {
     "early_stopping.monitor": "val/accuracy",
     "early_stopping.mode": "max",
 }
-# What evaluation takes over from a checkpoint; the trainer's settings are of the machine that trained.
-_EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
 # What decides which rows are the dev part: another choice would measure on rows that were trained on.
 _SPLIT_KEYS = ("split_seed", "dev_fraction")
 _MONITORS = tuple(f"val/{name}" for name in ("accuracy", "f1", "precision", "recall", "loss"))
@@ -64,9 +66,9 @@ class ClassifierCLI(LightningCLI):
     """
 
     def __init__(self, args: list[str]) -> None:
-        self.ckpt_path = _option(args, "--ckpt_path")
+        self.ckpt_path = option(args, "--ckpt_path")
         self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
-        args = _configs_first(args, [] if self.checkpoint is None else [_stored_config(args[0], self.checkpoint)])
+        args = configs_first(args, [] if self.checkpoint is None else [stored_config(args[0], self.checkpoint)])
         quiet = {"exit_on_error": False}
         super().__init__(
             BertClassifierModule,
@@ -177,10 +179,14 @@ class ClassifierCLI(LightningCLI):
         if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
             callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else ProgressLines())
         settings = {**trainer.as_dict(), "callbacks": [*given, *callbacks], **kwargs}
+        plugins = trainer.plugins or []
+        settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         try:
-            return Trainer(**settings)
+            built = Trainer(**settings)
         except ValueError as error:  # the name of a strategy, accelerator or precision that there is not
             raise UserError(f"trainer: {error}") from error
+        built._signal_connector = NoSignals(built)
+        return built
 
     def _loggers(self, config: Namespace) -> list[Logger]:
         version = _claim_version(Path(config.log_dir) / config.name)
@@ -191,32 +197,41 @@ class ClassifierCLI(LightningCLI):
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
         monitor, mode = config.early_stopping.monitor, config.early_stopping.mode
-        callbacks: list[Callback] = [ValidateAtMaxSteps(), Throughput(), Pictures(), PredictionWriter(config.output)]
+        self.stop = GracefulStop()
+        callbacks: list[Callback] = [StopAtNonFinite(), ValidateAtMaxSteps(), Throughput(), Pictures()]
+        callbacks.append(PredictionWriter(config.output))
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
-        return [*callbacks, RunRecord(self.config_text, self.checkpoint_text, monitor, mode), Summary()]
+        record = RunRecord(config.name, self.config_text, self.checkpoint_text, monitor, mode)
+        return [*callbacks, record, Summary(), self.stop]
 
     # Running
 
     def fit(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str | None = None) -> None:
         """Trains; with a checkpoint, goes on from it."""
-        if self.config[self.subcommand].compile:
+        config = self.config_init[self.subcommand]
+        remove_leftovers([*(Path(config.log_dir) / config.name).glob("*/checkpoints"), config.checkpoint.dirpath])
+        if config.compile:
             model.compile_training()  # type: ignore[operator]
-        self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        with self.stop.watching(self.trainer):
+            self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the dev part."""
-        self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        with self.stop.watching(self.trainer):
+            self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
 
     def test(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the test part."""
-        self.trainer.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
+        with self.stop.watching(self.trainer):
+            self.trainer.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
 
     def predict(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Writes a prediction for each row of a file."""
-        self.trainer.predict(
-            model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
-        )
+        with self.stop.watching(self.trainer):
+            self.trainer.predict(
+                model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
+            )
 
 
 def _refuse_unwise(config: Namespace) -> None:
@@ -241,71 +256,6 @@ def _refuse_unwise(config: Namespace) -> None:
             "checkpoint.every_n_train_steps saves between validations, where checkpoint.monitor is not measured: "
             "give --checkpoint.monitor null --checkpoint.save_top_k -1 with it, or --trainer.val_check_interval."
         )
-
-
-def _option(args: list[str], name: str) -> str | None:
-    """The value of the last ``--name VALUE`` or ``--name=VALUE``."""
-    value = None
-    for i, arg in enumerate(args):
-        if arg == name and i + 1 < len(args):
-            value = args[i + 1]
-        elif arg.startswith(f"{name}="):
-            value = arg.partition("=")[2]
-    return value
-
-
-def _configs_first(args: list[str], before: list[str]) -> list[str]:
-    """The arguments with every ``--config`` in front, ``before`` first of all: a flag wins wherever it stands.
-
-    The parser goes by order: a saved ``config.yaml`` behind ``--ckpt_path X`` would set it to null again, and an
-    untrained model would be tested.
-    """
-    configs, flags = list(before), []
-    rest = iter(args[1:])
-    for arg in rest:
-        if arg in ("--config", "-c"):
-            configs.append(next(rest, ""))
-        elif arg.startswith("--config="):
-            configs.append(arg.partition("=")[2])
-        else:
-            flags.append(arg)
-    return [args[0], *_whole_corpora([word for config in configs for word in ("--config", config)] + flags)]
-
-
-def _whole_corpora(args: list[str]) -> list[str]:
-    """The arguments with the corpus emptied before each that names a whole one.
-
-    The parser would merge them: what the second corpus leaves out, its test part say, would be the first one's.
-    """
-    result: list[str] = []
-    for arg, following in zip(args, [*args[1:], ""], strict=True):
-        names_file = arg == "--data.corpus" or arg.startswith("--data.corpus=")
-        if names_file or (arg == "--config" and _names_corpus(following)):
-            result.append("--data.corpus=null")
-        result.append(arg)
-    return result
-
-
-def _names_corpus(config: str) -> bool:
-    """Whether a configuration, a path or YAML text, has a corpus of its own; what cannot be read is the parser's."""
-    try:
-        settings = yaml.safe_load(Path(config).read_text(encoding="utf-8") if len(config) < 4096 else config)
-    except (OSError, ValueError, yaml.YAMLError):
-        return False
-    corpus = (settings.get("data") or {}).get("corpus") if isinstance(settings, dict) else None
-    return isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
-
-
-def _stored_config(command: str, checkpoint: dict[str, Any]) -> str:
-    """The checkpoint's settings as YAML; of the trainer's only the precision, where it is not trained on."""
-    stored = yaml.safe_load(checkpoint[CLI_CONFIG])
-    stored.pop("ckpt_path", None)
-    if command != "fit":
-        precision = stored["trainer"]["precision"]
-        stored = {key: stored[key] for key in _EVALUATION_KEYS}
-        stored["trainer"] = {"precision": precision}
-        stored["data"].pop("cache_dir")  # of the machine that trained
-    return yaml.safe_dump(stored, allow_unicode=True)
 
 
 def _tokenizer_of(backbone: str | dict[str, Any]) -> str | int:

@@ -1,5 +1,7 @@
 """What a run was: its settings beside its logs and in its checkpoints, its hyper-parameters with what they reached."""
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,36 +9,57 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from nsmc_lightning.callbacks.throughput import RATES
-from nsmc_lightning.checkpoint import CLI_CONFIG
+from nsmc_lightning.checkpoint import CLI_CONFIG, RUN
+from nsmc_lightning.provenance import git_state, versions
 
 
 class RunRecord(Callback):
-    """Writes ``config.yaml`` to the run's folder and the settings into each checkpoint.
+    """Writes ``config.yaml`` and ``run.json`` to the run's folder, and what is in them into each checkpoint.
+
+    ``run.json`` says what the run came from: the recipe's name, the seed, the checksum of each file, the
+    versions of Python and of the libraries, and the commit of the code.
 
     At the end of ``fit`` the hyper-parameters go to the loggers once, with the best dev metrics, so that TensorBoard's
     HParams tab compares runs by what they reached.
 
     Args:
+        recipe: name of the recipe.
         config: the command line's settings as YAML, as they were given.
         checkpoint_config: the same for checkpoints, which are used from other folders.
         monitor: the dev metric that decides which epoch was best, larger is better where ``mode`` is max.
         mode: max or min.
     """
 
-    def __init__(self, config: str, checkpoint_config: str, monitor: str, mode: str) -> None:
+    def __init__(self, recipe: str, config: str, checkpoint_config: str, monitor: str, mode: str) -> None:
+        self.recipe = recipe
         self.config = config
         self.checkpoint_config = checkpoint_config
         self.monitor = monitor
         self.sign = 1 if mode == "max" else -1
         self.best: dict[str, float] = {}
+        self.run: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes ``config.yaml``."""
+        """Writes ``config.yaml`` and ``run.json``."""
+        self.run = self._run(trainer)
         log_dir = trainer.log_dir  # asked on every process: Lightning broadcasts it
         if trainer.is_global_zero and trainer.loggers and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             assert log_dir is not None
             Path(log_dir).mkdir(parents=True, exist_ok=True)
             (Path(log_dir) / "config.yaml").write_text(self.config, encoding="utf-8")
+            text = json.dumps(self.run, ensure_ascii=False, indent=2)
+            (Path(log_dir) / "run.json").write_text(text + "\n", encoding="utf-8")
+
+    def _run(self, trainer: Trainer) -> dict[str, Any]:
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        return {
+            "recipe": self.recipe,
+            "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
+            "corpus": data.corpus.name,
+            "sha256": data.checksums(),
+            "versions": versions(),
+            "git": git_state(),
+        }
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps the metrics of the best validation so far."""
@@ -48,8 +71,9 @@ class RunRecord(Callback):
             self.best = metrics
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Puts the settings into the checkpoint."""
+        """Puts the settings and the run's origin into the checkpoint."""
         checkpoint[CLI_CONFIG] = self.checkpoint_config
+        checkpoint[RUN] = self.run
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Logs hyper-parameters and the best dev metrics."""

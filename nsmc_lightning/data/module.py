@@ -234,7 +234,12 @@ class NSMCDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    # What stands in a checkpoint
+    # What stands in a checkpoint and in a run's record
+
+    def checksums(self) -> dict[str, str]:
+        """sha256 of the corpus's files that are in use, by name."""
+        parts = [part for part in self.data if part != "predict"]
+        return {self.rows.source(part).file: self.rows.made_from(part)["sha256"] for part in parts}
 
     def state_dict(self) -> dict[str, Any]:
         """Tokenizer files, their fingerprint and the corpus, as plain types: a checkpoint stands alone."""

@@ -1,0 +1,210 @@
+"""A signal ends a run after its step, with a checkpoint, closed logs and an exit code that says which signal it was."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
+
+# SIGUSR1 is what SLURM is usually told to send ahead of a job's end (sbatch --signal).
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_PATIENCE = 30.0  # seconds for the other processes of a run that was stopped to close their files
+
+
+class Stopped(SystemExit):
+    """A run was stopped by a signal; the exit code is 128 + its number, as a shell would have it.
+
+    Args:
+        signum: the signal's number.
+        checkpoint: what the run goes on from; None where nothing was saved.
+    """
+
+    def __init__(self, signum: int, checkpoint: Path | None = None) -> None:
+        super().__init__(128 + signum)
+        self.signal = signal.Signals(signum)
+        self.checkpoint = checkpoint
+
+
+class NoSignals(_SignalConnector):
+    """Lightning's own signal handlers, left out.
+
+    Its handler of SIGTERM talks to the other processes from within the handler, which hangs where they are doing
+    something else, and then ends the run with code 0 and nothing saved.
+    """
+
+    def register_signal_handlers(self) -> None:
+        """Registers nothing."""
+
+
+class GracefulStop(Callback):
+    """Stops training after the step, or the batch of validation, in which any of its processes got a signal.
+
+    All processes stop at the same batch: they tell each other of a signal after each, over a connection between their
+    CPUs, so that no device waits. Where a validation is cut short the checkpoint stands before its first batch: a run
+    that goes on from there measures the whole dev part.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0  # the first that came
+        self._deferred = False  # whether a signal waits for the end of a batch
+        self._group: Any = None
+        self._val_batches = 0  # that every process has
+        self._stopped: Stopped | None = None  # saved, and to be raised
+
+    @contextmanager
+    def watching(self, trainer: Trainer) -> Iterator[None]:
+        """Takes the signals of this process while the trainer runs, and leaves no process of the run behind.
+
+        Raises:
+            Stopped: on a signal; at once where the run is not training.
+        """
+        # Of several processes, one that ends alone would leave the others waiting for it.
+        self._deferred = trainer.world_size > 1
+        before = {signum: signal.signal(signum, self._receive) for signum in _SIGNALS}
+        try:
+            yield
+        except BaseException as error:
+            _end_children(trainer, patience=_PATIENCE if isinstance(error, Stopped) else 0)
+            if isinstance(error, Stopped):
+                _report(error, trainer)
+            raise
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        if signum == signal.SIGINT:
+            signal.signal(signum, signal.SIG_DFL)  # a second one ends the process, also where Python is not listening
+        if self.signal:
+            return
+        self.signal = signum
+        if not self._deferred:
+            raise Stopped(signum)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # print() may be what the signal came in upon
+            os.write(2, f"{signal.Signals(signum).name}: stopping after this step; Ctrl-C stops at once.\n".encode())
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From here on there is something to save."""
+        self._deferred = True
+        if trainer.world_size > 1:
+            self._group = torch.distributed.new_group(backend="gloo")
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stops after a step; where a validation follows, in that: cut off before it, it would never be run."""
+        signum = self._agreed(trainer)
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+        if signum and stepped and not _validation_follows(trainer, batch_idx):
+            self._stopped = _save(trainer, signum)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Ends the run: only now has the step that was saved been logged too."""
+        if self._stopped is not None:
+            raise self._stopped
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Learns how many batches each process has: they may differ by one."""
+        if trainer.sanity_checking or trainer.state.fn != "fit":
+            return
+        count = torch.tensor(int(sum(trainer.num_val_batches)))
+        if trainer.world_size > 1:
+            torch.distributed.all_reduce(count, torch.distributed.ReduceOp.MIN, self._group)
+        self._val_batches = int(count)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stops, with a checkpoint that stands before the validation."""
+        if trainer.sanity_checking or trainer.state.fn != "fit" or batch_idx >= self._val_batches:
+            return
+        if signum := self._agreed(trainer):
+            progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress
+            progress.reset()
+            progress.total.ready = progress.total.started = 1  # type: ignore[attr-defined]  # how Lightning notes "begun, and no batch done"
+            raise _save(trainer, signum)
+
+    def _agreed(self, trainer: Trainer) -> int:
+        """The signal that any process got, the same in all of them; 0 for none."""
+        if trainer.world_size == 1:
+            return self.signal
+        signum = torch.tensor(self.signal)
+        torch.distributed.all_reduce(signum, torch.distributed.ReduceOp.MAX, self._group)
+        return int(signum)
+
+
+def _save(trainer: Trainer, signum: int) -> Stopped:
+    path = _last_checkpoint(trainer)
+    if path is not None:
+        trainer.save_checkpoint(path)
+    return Stopped(signum, path)
+
+
+def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+    """Whether a validation may follow this batch; where it then does not, a later batch is the one to stop after."""
+    loop = trainer.fit_loop.epoch_loop
+    if loop.batch_progress.is_last_batch or trainer.should_stop:
+        return True
+    interval = trainer.val_check_batch
+    if interval is None or interval == float("inf"):
+        return False
+    return ((loop.total_batch_idx if trainer.check_val_every_n_epoch is None else batch_idx) + 1) % interval == 0
+
+
+def _last_checkpoint(trainer: Trainer) -> Path | None:
+    """Where ``last.ckpt`` goes; None for a run that keeps no checkpoints."""
+    for callback in trainer.checkpoint_callbacks:
+        if isinstance(callback, ModelCheckpoint) and callback.filename == "last" and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            assert callback.dirpath is not None
+            return Path(callback.dirpath) / "last.ckpt"
+    return None
+
+
+def _end_children(trainer: Trainer, patience: float) -> None:
+    """Waits ``patience`` seconds for the processes that this one started, then kills them: they would wait for it."""
+    started = getattr(trainer.strategy.launcher, "procs", [])
+    children = list(started)
+    started.clear()  # Lightning's watcher would kill this process too when it sees a child's exit code
+    end = time.monotonic() + patience
+    for child in children:
+        try:
+            child.wait(max(0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+
+
+def _report(stopped: Stopped, trainer: Trainer) -> None:
+    """Says how to go on, in the process that the user started.
+
+    Raises:
+        SystemExit: with code 0 in a process that Lightning started: any other, and its watcher kills the first one.
+    """
+    environment = getattr(trainer.strategy, "cluster_environment", None)
+    if trainer.local_rank > 0 and isinstance(environment, LightningEnvironment):
+        raise SystemExit(0) from None
+    if not trainer.is_global_zero:
+        return
+    message = f"stopped by {stopped.signal.name}"
+    if stopped.checkpoint is None:
+        message += "; nothing was saved."
+    else:
+        message += f" after step {trainer.global_step}; go on with:\n"
+        message += f"  python -m nsmc_lightning fit --ckpt_path {stopped.checkpoint}"
+    print(message, file=sys.stderr, flush=True)

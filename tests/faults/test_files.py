@@ -1,0 +1,128 @@
+"""What is left on the disk when a process is killed within a write, or the disk is full."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
+from nsmc_lightning.types import UserError
+from tests.faults.conftest import Run
+
+# Saves a checkpoint of 20 MB over and over; each holds its number twice, in its first and in its last tensor.
+SAVER = """
+import sys, torch
+from nsmc_lightning.checkpoint_io import AtomicCheckpointIO
+io, n = AtomicCheckpointIO(), 0
+while True:
+    n += 1
+    weights = {f"w{i}": torch.full((1_000_000,), float(n)) for i in range(5)}
+    io.save_checkpoint({"global_step": n, "state_dict": weights}, sys.argv[1])
+    print(n, flush=True)
+"""
+
+
+def kill_while_saving(path: Path, kills: int, elsewhere: Path) -> int:
+    """Kills a saver at ``kills`` moments spread over its writing; how often a partial file was left behind."""
+    partial = 0
+    for number in range(kills):
+        saver = subprocess.Popen(
+            [sys.executable, "-c", SAVER, str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": str(elsewhere)},
+        )
+        assert saver.stdout is not None
+        saver.stdout.readline()  # once whole, so that there is a file to lose
+        time.sleep(0.01 + 0.013 * number % 0.15)
+        saver.send_signal(signal.SIGKILL)
+        done = [1, *map(int, saver.communicate()[0].split())][-1]
+        checkpoint = torch.load(path, weights_only=True)
+        assert checkpoint["global_step"] >= done
+        assert {float(w[k]) for w in checkpoint["state_dict"].values() for k in (0, -1)} == {checkpoint["global_step"]}
+        partial += len(list(path.parent.glob(".*.part")))
+        remove_leftovers([path.parent])
+        assert [p.name for p in path.parent.iterdir()] == [path.name]
+    return partial
+
+
+def test_a_file_is_whole_whenever_its_writer_is_killed(tmp_path: Path) -> None:
+    kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 1, tmp_path)
+
+
+@pytest.mark.faults
+def test_a_file_is_whole_at_each_of_forty_kills(tmp_path: Path) -> None:
+    # At least some of the kills must have struck within a write, or nothing was tried.
+    assert kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 40, tmp_path) >= 5
+
+
+def test_a_file_being_written_is_no_leftover(tmp_path: Path) -> None:
+    held = tmp_path / ".last.ckpt.1.part"
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'wb'); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    writer = subprocess.Popen([sys.executable, "-c", hold, str(held)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    remove_leftovers([tmp_path, None, tmp_path / "nowhere"])
+    assert held.exists()
+    writer.kill()
+    writer.wait()
+    remove_leftovers([tmp_path])
+    assert not held.exists()
+
+
+@pytest.fixture
+def small_files() -> None:
+    """No file may grow beyond 100 kB, as on a disk that is nearly full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_leaves_the_file_that_was_there(tmp_path: Path, small_files: None) -> None:
+    path = tmp_path / "last.ckpt"
+    io = AtomicCheckpointIO()
+    io.save_checkpoint({"global_step": 1}, path)
+    with pytest.raises(UserError, match=rf"{path}.*File too large"):
+        io.save_checkpoint({"global_step": 2, "w": torch.zeros(1_000_000)}, path)
+    assert torch.load(path, weights_only=True) == {"global_step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_what_torch_cannot_save_is_a_program_s_error(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError):
+        AtomicCheckpointIO().save_checkpoint({"state": lambda: None}, tmp_path / "last.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Path:
+    """A file system of 1 MB; skips where this user may not mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.faults
+def test_a_run_on_a_full_disk_ends_with_one_line(recipe: Path, tiny_disk: Path) -> None:
+    args = ["--trainer.check_val_every_n_epoch=1", "--trainer.limit_train_batches=3", "--trainer.limit_val_batches=1"]
+    keep = ["--checkpoint.every_n_epochs=1", "--checkpoint.save_top_k=-1", "--trainer.max_epochs=20"]
+    run = Run(["fit", "--config", str(recipe), "--log_dir", str(tiny_disk), *args, *keep])
+    assert run.end() == 2, run.stderr[-3000:]
+    errors = [line for line in run.lines if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "No space left on device" in errors[0]
+    assert "Traceback" not in run.stderr
+    whole = list(tiny_disk.rglob("*.ckpt"))
+    assert len(whole) >= 2
+    for path in whole:
+        assert torch.load(path, weights_only=True)["global_step"] > 0

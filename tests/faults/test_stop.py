@@ -1,0 +1,84 @@
+"""Signals to a training run: it ends its step, saves, closes its logs, and says how to go on."""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests.faults.conftest import TWO, Run
+
+TERM, INT, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
+
+
+def fit(recipe: Path, logs: Path, *args: str) -> Run:
+    return Run(["fit", "--config", str(recipe), "--log_dir", str(logs), *args])
+
+
+def stopped_whole(run: Run, signum: signal.Signals, logs: Path) -> Path:
+    """Checks that a run was stopped in order by ``signum``; its last checkpoint."""
+    assert run.end() == 128 + signum, run.stderr[-3000:]
+    assert "Traceback" not in run.stderr
+    said = re.search(rf"stopped by {signum.name} after step (\d+).*\n.* fit --ckpt_path (.*)", run.stderr)
+    assert said, run.stderr[-3000:]
+    folder = logs / "small" / "version_0"
+    assert Path(said[2]) == folder / "checkpoints" / "last.ckpt"
+    step = int(said[1])
+    assert torch.load(said[2], weights_only=True)["global_step"] == step
+    events = EventAccumulator(str(folder)).Reload().Scalars("train/loss")
+    table = pd.read_csv(folder / "metrics.csv").dropna(subset="train/loss")
+    assert events[-1].step == table["step"].iloc[-1] == step - 1  # the first step's is 0
+    assert not list(folder.rglob("*.part"))
+    return Path(said[2])
+
+
+def test_sigterm_saves_and_the_run_goes_on(recipe: Path, tmp_path: Path) -> None:
+    run = fit(recipe, tmp_path)
+    run.wait_for("epoch 1/1000:  20 %")
+    run.send(TERM, "parent")
+    last = stopped_whole(run, TERM, tmp_path)
+    step = torch.load(last, weights_only=True)["global_step"]
+    on = Run(["fit", "--ckpt_path", str(last), f"--trainer.max_steps={step + 5}", "--trainer.limit_val_batches=1"])
+    assert on.end() == 0, on.stderr[-3000:]
+    after = torch.load(tmp_path / "small" / "version_1" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert after["global_step"] == step + 5
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("signum", [INT, TERM, USR1])
+@pytest.mark.parametrize("to", ["parent", "group"])
+@pytest.mark.parametrize("moment", ["epoch 1/1000:  20 %", "epoch 1/1000: 100 %", "epoch 2/1000:  50 %"])
+def test_one_process_stops(recipe: Path, tmp_path: Path, signum: signal.Signals, to: str, moment: str) -> None:
+    run = fit(recipe, tmp_path, "--data.eval_batch_size=2")
+    run.wait_for(moment)
+    run.send(signum, to)
+    stopped_whole(run, signum, tmp_path)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("signum", [INT, TERM, USR1])
+@pytest.mark.parametrize("to", ["parent", "group", "second"])
+@pytest.mark.parametrize("moment", ["epoch 1/1000:  20 %", "epoch 1/1000: 100 %"])
+def test_two_processes_stop(recipe: Path, tmp_path: Path, signum: signal.Signals, to: str, moment: str) -> None:
+    run = fit(recipe, tmp_path, *TWO, "--data.eval_batch_size=3")
+    run.wait_for(moment)
+    run.send(signum, to)
+    stopped_whole(run, signum, tmp_path)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("processes", [[], TWO])
+def test_a_loss_that_is_no_number_ends_the_run_with_its_reviews(
+    recipe: Path, tmp_path: Path, processes: list[str]
+) -> None:
+    run = fit(recipe, tmp_path, *processes, "--model.lr=1e38", "--model.warmup_ratio=0", "--trainer.max_epochs=2")
+    assert run.end() == 2, run.stderr[-3000:]
+    assert "Traceback" not in run.stderr
+    assert "the loss is not finite" in run.stderr
+    folder = tmp_path / "small" / "version_0"
+    assert len(json.loads((folder / "non_finite_0.json").read_text(encoding="utf-8"))["ids"]) == 32
+    assert not list(folder.rglob("*.ckpt"))

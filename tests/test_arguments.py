@@ -1,0 +1,70 @@
+"""The words of a command line: configurations in front, corpora whole, what a checkpoint brings."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nsmc_lightning.arguments import configs_first, option, stored_config
+
+STORED = {
+    "ckpt_path": None,
+    "seed_everything": 42,
+    "name": "small",
+    "model": {"lr": 0.1},
+    "data": {"cache_dir": "/there", "max_length": 40},
+    "trainer": {"precision": "bf16-mixed", "devices": 8},
+}
+
+
+@pytest.mark.parametrize("words", [["--name", "a", "--name", "b"], ["--name=a", "--name=b"], ["--name", "b", "--name"]])
+def test_the_last_value_of_an_option_counts(words: list[str]) -> None:
+    assert option(["fit", *words], "--name") == "b"
+
+
+def test_an_option_that_is_not_there_has_no_value() -> None:
+    assert option(["fit", "--names=a"], "--name") is None
+
+
+def test_configurations_go_in_front_of_flags() -> None:
+    args = ["test", "--ckpt_path", "x", "--config", "a.yaml", "--name=n", "-c", "b.yaml", "--config=c.yaml"]
+    expected = ["test", "--config", "stored", "--config", "a.yaml", "--config", "b.yaml", "--config", "c.yaml"]
+    assert configs_first(args, ["stored"]) == [*expected, "--ckpt_path", "x", "--name=n"]
+
+
+@pytest.mark.parametrize("corpus", ["corpus/own.yaml", {"name": "own", "train": {"file": "t.csv"}}])
+def test_the_corpus_is_emptied_before_each_that_names_a_whole_one(tmp_path: Path, corpus: object) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump({"data": {"corpus": corpus}}), encoding="utf-8")
+    args = configs_first(["fit", "--config", str(path), "--data.corpus", "c.yaml", "--data.corpus=d.yaml"], [])
+    empty = "--data.corpus=null"
+    assert args == [
+        "fit",
+        empty,
+        "--config",
+        str(path),
+        empty,
+        "--data.corpus",
+        "c.yaml",
+        empty,
+        "--data.corpus=d.yaml",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["data: {corpus: {license: CC0}}", "data: {max_length: 3}", "[1, 2]", "a: [", "x" * 300]
+)
+def test_a_configuration_without_a_whole_corpus_leaves_it(text: str) -> None:
+    assert configs_first(["fit", "--config", text], []) == ["fit", "--config", text]
+
+
+def test_a_checkpoint_brings_all_settings_to_training() -> None:
+    stored = yaml.safe_load(stored_config("fit", {"cli_config": yaml.safe_dump(STORED)}))
+    assert stored == {key: value for key, value in STORED.items() if key != "ckpt_path"}
+
+
+def test_a_checkpoint_brings_to_evaluation_only_what_is_not_of_its_machine() -> None:
+    stored = yaml.safe_load(stored_config("test", {"cli_config": yaml.safe_dump(STORED)}))
+    assert stored["trainer"] == {"precision": "bf16-mixed"}
+    assert stored["data"] == {"max_length": 40}
+    assert stored["model"] == STORED["model"]
