@@ -4,6 +4,7 @@ that bring their own settings."""
 import os
 import sys
 from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,6 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from nsmc_lightning.arguments import configs_first, option, stored_config
 from nsmc_lightning.callbacks.non_finite import StopAtNonFinite
@@ -22,6 +21,8 @@ from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.record import RunRecord
+from nsmc_lightning.callbacks.save_last import SaveLast
+from nsmc_lightning.callbacks.step_seed import StepSeed
 from nsmc_lightning.callbacks.stop import GracefulStop, NoSignals
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
@@ -31,6 +32,7 @@ from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
 from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
+from nsmc_lightning.loggers import build_loggers
 from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.types import UserError
 
@@ -97,6 +99,9 @@ class ClassifierCLI(LightningCLI):
         parser.add_argument("--log_graph", type=bool, default=False, help="put the model's graph into TensorBoard")
         parser.add_argument(
             "--compile", type=bool, default=False, help="compile the model for training (torch.compile)"
+        )
+        parser.add_argument(
+            "--save_minutes", type=float, default=10.0, help="write last.ckpt so often, besides validations"
         )
         parser.add_argument("--output", type=str | None, help="file for the predictions of test and predict")
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
@@ -166,14 +171,14 @@ class ClassifierCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         trainer = config.trainer
         if trainer.logger in (None, True):
-            trainer.logger = self._loggers(config)
+            resumed = None if self.checkpoint is None or self.subcommand != "fit" else self._place()
+            trainer.logger = build_loggers(config.log_dir, config.name, config.log_graph, resumed)
         callbacks = [config.early_stopping, *self._callbacks(config, logged=bool(trainer.logger))]
         if trainer.enable_checkpointing is not False:
             if config.checkpoint.filename == "best" and config.checkpoint.save_top_k != 1:
                 config.checkpoint.filename = "{epoch}-{step}"  # of several, "best" would not be the best
-            # ModelCheckpoint's own save_last would keep the last one that was best, not the last.
-            last = ModelCheckpoint(filename="last", monitor=None, enable_version_counter=False)
-            callbacks += [config.checkpoint, last]
+            now_and_then = SaveLast(timedelta(minutes=config.save_minutes))
+            callbacks += [config.checkpoint, SaveLast(), now_and_then]
         given = trainer.callbacks or []
         given = given if isinstance(given, list) else [given]
         if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
@@ -188,17 +193,16 @@ class ClassifierCLI(LightningCLI):
         built._signal_connector = NoSignals(built)
         return built
 
-    def _loggers(self, config: Namespace) -> list[Logger]:
-        version = _claim_version(Path(config.log_dir) / config.name)
-        tensorboard = TensorBoardLogger(
-            config.log_dir, config.name, version, log_graph=config.log_graph, default_hp_metric=False
-        )
-        return [tensorboard, CSVLogger(config.log_dir, config.name, version)]
+    def _place(self) -> tuple[Path, int]:
+        """The checkpoint that training goes on from, and its global step."""
+        assert self.checkpoint is not None
+        assert self.ckpt_path is not None
+        return Path(self.ckpt_path), int(self.checkpoint["global_step"])
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
         monitor, mode = config.early_stopping.monitor, config.early_stopping.mode
         self.stop = GracefulStop()
-        callbacks: list[Callback] = [StopAtNonFinite(), ValidateAtMaxSteps(), Throughput(), Pictures()]
+        callbacks: list[Callback] = [StepSeed(), StopAtNonFinite(), ValidateAtMaxSteps(), Throughput(), Pictures()]
         callbacks.append(PredictionWriter(config.output))
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
@@ -285,21 +289,6 @@ def _with_absolute_paths(config: Namespace) -> Namespace:
 def _recipe_name(configs: Iterable[Any] | None) -> str:
     paths = [config for config in configs or [] if config is not None]
     return Path(str(paths[-1])).stem if paths else "default"
-
-
-@rank_zero_only
-def _claim_version(folder: Path) -> int | None:
-    """Makes the next free ``version_N``: two runs that start at once get two folders."""
-    folder.mkdir(parents=True, exist_ok=True)
-    taken = [path.name.removeprefix("version_") for path in folder.glob("version_*")]
-    version = max([int(name) for name in taken if name.isdigit()], default=-1) + 1
-    while True:
-        try:
-            (folder / f"version_{version}").mkdir()
-        except FileExistsError:
-            version += 1
-        else:
-            return version
 
 
 def _has(callbacks: list[Callback], kind: type[Callback]) -> bool:

@@ -70,8 +70,18 @@ class RunRecord(Callback):
         if value is not None and (not self.best or self.sign * value > self.sign * self.best[self.monitor]):
             self.best = metrics
 
+    def state_dict(self) -> dict[str, Any]:
+        """The best metrics so far."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from them."""
+        self.best = state_dict["best"]
+
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Puts the settings and the run's origin into the checkpoint."""
+        """Puts the settings and the run's origin into the checkpoint, ahead of which all logs are written."""
+        for logger in trainer.loggers:
+            logger.save()
         checkpoint[CLI_CONFIG] = self.checkpoint_config
         checkpoint[RUN] = self.run
 

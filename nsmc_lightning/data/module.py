@@ -93,6 +93,7 @@ class NSMCDataModule(LightningDataModule):
         )
         self._use_cache = isinstance(tokenizer, str)  # a vocabulary is trained on the texts: they are read anyway
         self._reported: set[str] = set()
+        self._position = (0, 0, 0)  # epoch, batches of it that are done, reviews in each over all processes
 
     # The parts, from files to batches
 
@@ -195,6 +196,13 @@ class NSMCDataModule(LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
+        epoch, batches, reviews = self._position
+        if batches and reviews != batch_size * self.trainer.world_size:
+            raise UserError(
+                f"the checkpoint stands within an epoch of {reviews} reviews a step, and this run would take "
+                f"{batch_size * self.trainer.world_size}: give the data.batch_size and devices of that run."
+            )
+        sampler.go_on(epoch, batches)
         packed = PackedReviews(dataset, row_shape(lengths, batch_size)) if packs else dataset
         return self._loader(packed, sampler)
 
@@ -242,7 +250,7 @@ class NSMCDataModule(LightningDataModule):
         return {self.rows.source(part).file: self.rows.made_from(part)["sha256"] for part in parts}
 
     def state_dict(self) -> dict[str, Any]:
-        """Tokenizer files, their fingerprint and the corpus, as plain types: a checkpoint stands alone."""
+        """Tokenizer files, their fingerprint, the corpus and the place in the epoch, as plain types."""
         if self.tokenizer is None:
             return {}
         files = tokenizer_files(self.tokenizer)
@@ -250,10 +258,19 @@ class NSMCDataModule(LightningDataModule):
             "corpus": asdict(self.corpus),
             "tokenizer_files": files,
             "tokenizer_sha256": hashlib.sha256(files["tokenizer.json"].encode()).hexdigest(),
+            "position": list(self._find_position()),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing is restored here: the command line builds the module from the checkpoint's own tokenizer."""
+        """Restores the place in the epoch; the command line builds the module from the checkpoint's own tokenizer."""
+        epoch, batches, reviews = state_dict["position"]
+        self._position = (epoch, batches, reviews)
+
+    def _find_position(self) -> tuple[int, int, int]:
+        assert self.trainer is not None
+        # Processed, not completed: a checkpoint written at a batch's end stands behind that batch.
+        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return self.trainer.current_epoch, progress.processed, self.hparams["batch_size"] * self.trainer.world_size
 
 
 @rank_zero_only

@@ -12,8 +12,8 @@ _WINDOW = 50  # batches that are sorted by length together, as transformers' len
 class TrainSampler(Sampler[list[int]]):
     """Random batches of reviews; every rank gets the same number of batches.
 
-    The order depends on ``seed`` and the epoch alone. The last batch is smaller where reviews are left over; of these,
-    fewer than ``world_size`` are left out of an epoch, where they cannot give every rank one.
+    The order depends on ``seed`` and the epoch alone. An epoch's last batch is smaller where reviews are left over; of
+    these, fewer than ``world_size`` are left out, where they cannot give every rank one.
 
     Args:
         lengths: tokens of each review, (N,).
@@ -31,6 +31,12 @@ class TrainSampler(Sampler[list[int]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
+        self._done = (0, 0)
+
+    def go_on(self, epoch: int, batches: int) -> None:
+        """Leaves out the first ``batches`` of that epoch: they were trained on before the run was interrupted."""
+        self.epoch = epoch  # processes that build batches ask for the first ones before Lightning sets it
+        self._done = (epoch, batches)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
@@ -46,10 +52,12 @@ class TrainSampler(Sampler[list[int]]):
         step = self.reviews_per_batch * self.world_size
         whole = len(order) // step * step
         batches = [groups[self.rank] for groups in self._group(order[:whole], random)]
-        for i in random.permutation(len(batches)):
-            yield batches[i].tolist()
+        batches = [batches[i] for i in random.permutation(len(batches))]
         if len(order) - whole >= self.world_size:
-            yield order[whole + self.rank :: self.world_size].tolist()
+            batches.append(order[whole + self.rank :: self.world_size])
+        epoch, done = self._done
+        for batch in batches[done if epoch == self.epoch else 0 :]:
+            yield batch.tolist()
 
     @abstractmethod
     def _group(self, order: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:

@@ -95,6 +95,7 @@ class BertClassifierModule(LightningModule):
         self.packed_rows = takes_packed_rows(self.encoder)
         metrics = build_metrics(num_labels)
         self.train_metrics = metrics.clone(prefix="train/")
+        self.train_metrics.persistent(True)  # a run that goes on within an epoch counts on
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
         self.val_loss = WeightedMean()
