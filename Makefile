@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m nsmc_lightning
 
-.PHONY: demo test install clean
+.PHONY: demo test benchmark install clean
 
 install: $(VENV)/installed
 
@@ -25,6 +25,11 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# Us and the peers in turns, about 25 minutes on 2 cores; try `make benchmark ARGS=--quick` first. Nothing else may run.
+benchmark: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
+	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,196 @@
+"""What is measured against what, and how long."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from contenders import Job
+from prepare import read_reviews, write_backbone, write_corpus
+
+_LABELS = {
+    "fit_ours": "nsmc_lightning",
+    "fit_max_length": "Trainer, padded to 128 (GLUE example)",
+    "fit_random": "Trainer, dynamic padding",
+    "fit_grouped": "Trainer, grouped by length",
+    "fit_compiled": "Trainer, grouped by length, torch_compile",
+    "predict_ours": "nsmc_lightning predict",
+    "predict_pipeline": "pipeline, batch {}",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Contenders that are compared; the first is ours."""
+
+    title: str
+    note: str
+    jobs: tuple[Job, ...]
+
+    def label(self, job: Job) -> str:
+        """How a contender is called."""
+        return _LABELS[job.contender].format(job.batch_size)
+
+
+@dataclass
+class Plan:
+    """Everything that is measured: groups in turns, the rest once."""
+
+    groups: list[Group]
+    padding: list[Job]
+    starts: dict[str, Job]
+    profile: Job
+    rounds: int
+    notes: list[str]
+
+    @property
+    def jobs(self) -> list[Job]:
+        """All contenders of all groups, each once."""
+        return list(dict.fromkeys(job for group in self.groups for job in group.jobs))
+
+    @property
+    def single(self) -> list[Job]:
+        """What is measured once; the order matters: a warm start follows its cold one."""
+        return [*self.padding, *self.starts.values(), self.profile]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Batches of the window for a model that is small or large to the machine, and reviews of the rest."""
+
+    small: int
+    large: int
+    predict: int
+    starts: tuple[int, int]
+    rounds: int
+    gpu_batch_sizes: tuple[int, ...] = (64, 256)
+
+
+_CPU = _Sizes(small=6, large=2, predict=256, starts=(15_000, 150_000), rounds=3)
+_GPU = _Sizes(small=400, large=400, predict=20_000, starts=(15_000, 150_000), rounds=3)
+_QUICK = _Sizes(small=2, large=2, predict=64, starts=(500, 5_000), rounds=1, gpu_batch_sizes=(64,))
+
+
+class _Corpora:
+    """Corpora of the first so many reviews, each written once."""
+
+    def __init__(self, reviews: Path, folder: Path) -> None:
+        self.reviews = read_reviews(reviews)
+        self.folder = folder
+
+    def first(self, count: int) -> str:
+        """Path of the YAML of a corpus of so many reviews, or of all where there are fewer."""
+        path = self.folder / f"reviews-{count}" / "corpus.yaml"
+        return str(path if path.exists() else write_corpus(self.reviews, count, path.parent))
+
+
+def make_plan(reviews: Path, pretrained: Path, folder: Path, threads: int, quick: bool) -> Plan:
+    """Writes reviews and random backbones into ``folder`` and says what is to be measured there."""
+    on_gpu = torch.cuda.is_available()
+    sizes = _QUICK if quick else _GPU if on_gpu else _CPU
+    corpora = _Corpora(reviews, folder)
+    base = Job("", "", "", threads=threads, cache_dir=str(folder / "cache"))
+    (folder / "cache").mkdir()
+    notes = []
+    small = pretrained
+    if quick or not (pretrained / "config.json").is_file():
+        notes.append("--quick" if quick else f"no pretrained backbone {pretrained.name}: skipped")
+        small = write_backbone("tiny", corpora.reviews[:5_000], folder / "tiny") if quick else small
+    large = write_backbone("tiny" if quick else "bert-base", corpora.reviews, folder / "bert-base-shaped")
+    groups = []
+    if small.is_dir() and not on_gpu:
+        job = replace(base, backbone=str(small), steps=sizes.small, corpus=corpora.first(32 * sizes.small))
+        groups += _training_on_cpu(job, small.name)[: 1 if quick else None]
+        predicted = replace(job, corpus=corpora.first(sizes.predict))
+        groups.append(_prediction(predicted, small.name, (1, 32)))
+    if on_gpu:
+        job = replace(base, backbone=str(large), steps=sizes.large, precision="bf16-mixed")
+        for size in sizes.gpu_batch_sizes:
+            groups.append(_training_on_gpu(replace(job, batch_size=size, corpus=corpora.first(size * sizes.large))))
+        predicted = replace(job, corpus=corpora.first(sizes.predict))
+        groups.append(_prediction(predicted, large.name, (1, 32, 256)))
+    else:
+        job = replace(base, backbone=str(large), steps=sizes.large, corpus=corpora.first(32 * sizes.large))
+        groups.append(_training_of_large(job))
+    return Plan(groups, *_single(job, corpora, sizes, small if small.is_dir() else large), sizes.rounds, notes)
+
+
+def _training_on_cpu(job: Job, name: str) -> list[Group]:
+    window = job.steps
+    as_checkpoint = replace(job, attention_dropout=0.1)
+    without = replace(job, attention_dropout=0.0)
+    return [
+        Group(
+            f"Fit, {name}, dropout as in the checkpoint",
+            "Attention dropout 0.1 on both sides.",
+            (
+                replace(as_checkpoint, contender="fit_ours", warmup=window),
+                replace(as_checkpoint, contender="fit_grouped", warmup=window),
+                replace(as_checkpoint, contender="fit_random"),
+                # All its batches are alike: few will do.
+                replace(as_checkpoint, contender="fit_max_length", steps=max(1, window // 2)),
+            ),
+        ),
+        Group(
+            f"Fit, {name}, no attention dropout",
+            "Attention dropout 0 on both sides.",
+            (
+                replace(without, contender="fit_ours", warmup=window),
+                replace(without, contender="fit_grouped", warmup=window),
+            ),
+        ),
+        Group(
+            f"Fit, {name}, as each comes",
+            "Our recipe's default against Trainer's default: not the same dropout where our default is not the "
+            "checkpoint's.",
+            (
+                replace(job, contender="fit_ours", warmup=window),
+                replace(as_checkpoint, contender="fit_random"),
+            ),
+        ),
+    ]
+
+
+def _training_of_large(job: Job) -> Group:
+    return Group(
+        "Fit, BERT-base",
+        "12 layers × 768, random weights, a vocabulary of 32,000; attention dropout 0.1 on both sides.",
+        tuple(
+            replace(job, contender=contender, warmup=job.steps, attention_dropout=0.1)
+            for contender in ("fit_ours", "fit_grouped")
+        ),
+    )
+
+
+def _training_on_gpu(job: Job) -> Group:
+    contenders = ("fit_ours", "fit_max_length", "fit_random", "fit_grouped", "fit_compiled")
+    return Group(
+        f"Fit, BERT-base, {job.precision}, batch {job.batch_size}",
+        "12 layers × 768, random weights, a vocabulary of 32,000; attention dropout 0.1 on both sides.",
+        tuple(replace(job, contender=contender, warmup=job.steps, attention_dropout=0.1) for contender in contenders),
+    )
+
+
+def _prediction(job: Job, name: str, batch_sizes: tuple[int, ...]) -> Group:
+    ours = replace(job, contender="predict_ours", batch_size=32)
+    peers = (replace(job, contender="predict_pipeline", batch_size=size) for size in batch_sizes)
+    return Group(
+        f"Predict, {name}",
+        "From texts to probabilities, tokenization included; ours also reads the texts from a file and writes one.",
+        (ours, *peers),
+    )
+
+
+def _single(job: Job, corpora: _Corpora, sizes: _Sizes, backbone: Path) -> tuple[list[Job], dict[str, Job], Job]:
+    few, many = sizes.starts
+    job = replace(job, backbone=str(backbone), attention_dropout=0.1)
+    padding = [replace(job, contender="padding", corpus=corpora.first(many), batch_size=n) for n in (32, 256)]
+    start = replace(job, contender="start_ours", warmup=1, steps=4)
+    small_start = replace(start, corpus=corpora.first(few), cache_dir=f"{job.cache_dir}/few")
+    large_start = replace(start, corpus=corpora.first(many), cache_dir=f"{job.cache_dir}/many")
+    starts = {
+        f"{few:,} reviews": small_start,
+        f"{many:,} reviews": large_start,
+        # A Job equal to the one before it would be the same measurement; the step more tells them apart.
+        f"{many:,} reviews, again": replace(large_start, steps=5),
+    }
+    return padding, starts, replace(job, contender="profile_ours", warmup=2, steps=2)
