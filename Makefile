@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m nsmc_lightning
 
-.PHONY: demo test install clean
+.PHONY: demo test faults install clean
 
 install: $(VENV)/installed
 
@@ -25,6 +25,10 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# All that tests/faults does to running processes: signals, kills, full disks. About 20 minutes on 2 cores.
+faults: install
+	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache
