@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m nsmc_lightning
 
-.PHONY: demo test benchmark install clean
+.PHONY: demo test faults benchmark install clean
 
 install: $(VENV)/installed
 
@@ -30,6 +30,10 @@ test: install
 benchmark: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+# All that tests/faults does to running processes: signals, kills, full disks. About 20 minutes on 2 cores.
+faults: install
+	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,6 @@
 """The command line as users call it: main(args), from fit to prediction, on a small corpus made here."""
 
+import hashlib
 import io
 import json
 import shutil
@@ -98,6 +99,31 @@ def test_checkpoint_holds_plain_types_only(best: str) -> None:
     state = checkpoint["NSMCDataModule"]
     assert state["corpus"]["name"] == "demo"
     assert len(state["tokenizer_sha256"]) == 64
+
+
+def test_a_run_says_what_it_came_from(run: Path, best: str, folder: Path) -> None:
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert torch.load(best, weights_only=True)["run"] == record
+    assert {name: record[name] for name in ("recipe", "seed", "corpus")} == {
+        "recipe": "small",
+        "seed": 42,
+        "corpus": "demo",
+    }
+    assert record["versions"]["torch"] == torch.__version__
+    table = pd.read_csv(folder / "cache" / "demo" / "dev.tsv", sep="\t")
+    lines = [f"{label}\t{text}\n" for text, label in zip(table["document"], table["label"], strict=True)]
+    assert record["rows_sha256"]["dev"] == hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def test_one_seed_gives_one_set_of_weights(recipe: Path, folder: Path) -> None:
+    weights = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        args = [f"--name=seed-{name}", f"--seed_everything={seed}", "--trainer.max_steps=4"]
+        main(["fit", "--config", str(recipe), *args, "--trainer.limit_val_batches=1"])
+        last = folder / "logs" / f"seed-{name}" / "version_0" / "checkpoints" / "last.ckpt"
+        weights.append(torch.load(last, weights_only=True)["state_dict"])
+    assert all(torch.equal(weights[0][name], weight) for name, weight in weights[1].items())
+    assert not all(torch.equal(weights[0][name], weight) for name, weight in weights[2].items())
 
 
 def test_a_second_fit_gets_a_folder_of_its_own(run: Path, recipe: Path) -> None:

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import yaml
@@ -26,6 +28,8 @@ TWO = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=c
 class Run:
     """A command in a process group of its own; its standard error can be waited for."""
 
+    started: ClassVar[list["Run"]] = []
+
     def __init__(self, args: list[str], env: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "nsmc_lightning", *args],
@@ -35,6 +39,7 @@ class Run:
             start_new_session=True,
             env={**os.environ, **(env or {})},
         )
+        Run.started.append(self)
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -48,7 +53,7 @@ class Run:
     def stderr(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, seconds: float = 120) -> None:
+    def wait_for(self, text: str, seconds: float = 240) -> None:
         """Returns when a line of standard error holds ``text``; fails when the process ends before."""
         end = time.monotonic() + seconds
         while not any(text in line for line in list(self.lines)):
@@ -72,7 +77,7 @@ class Run:
         else:
             os.kill(self.process.pid if to == "parent" else self.second(), signum)
 
-    def end(self, seconds: float = 90) -> int:
+    def end(self, seconds: float = 200) -> int:
         """Waits for the end of the process, of all that it started, and of its output; the exit code."""
         try:
             code = self.process.wait(seconds)
@@ -115,3 +120,12 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
     return path
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Kills what a test that failed has left running."""
+    yield
+    for run in Run.started:
+        run.kill()
+    Run.started.clear()

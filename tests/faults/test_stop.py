@@ -64,7 +64,7 @@ def test_one_process_stops(recipe: Path, tmp_path: Path, signum: signal.Signals,
 @pytest.mark.parametrize("to", ["parent", "group", "second"])
 @pytest.mark.parametrize("moment", ["epoch 1/1000:  20 %", "epoch 1/1000: 100 %"])
 def test_two_processes_stop(recipe: Path, tmp_path: Path, signum: signal.Signals, to: str, moment: str) -> None:
-    run = fit(recipe, tmp_path, *TWO, "--data.eval_batch_size=3")
+    run = fit(recipe, tmp_path, *TWO, "--data.eval_batch_size=8")
     run.wait_for(moment)
     run.send(signum, to)
     stopped_whole(run, signum, tmp_path)
