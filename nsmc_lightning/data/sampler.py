@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
+_MOST_PADDING = 0.05  # of an evaluation batch
+_FEW_SLOTS = 512  # in a batch that may hold more padding than that: below, a step's fixed cost weighs more
 _WINDOW = 50  # batches that are sorted by length together, as transformers' length grouping does
 
 
@@ -104,10 +106,10 @@ class LengthGroupedSampler(TrainSampler):
 class EvalSampler(Sampler[list[int]]):
     """All reviews once, in batches of like length, dealt out to the ranks in turn.
 
-    A batch holds as many reviews as fit into ``max_tokens`` when padded, and one at least. The longest reviews come
-    first, so that memory that does not suffice shows at once; the others come in a random order that is always the
-    same, so that a limit on batches does not pick the long reviews, nor the clock mislead. Batches are smaller where
-    some rank would have none.
+    A batch holds as many reviews as fit into ``max_tokens`` when padded, and one at least; fewer where more than a
+    twentieth would be padding, or where some rank would have none. The longest reviews come first, so that memory that does
+    not suffice shows at once; the others come in a random order that is always the same, so that a limit on batches
+    does not pick the long reviews, nor the clock mislead.
     """
 
     def __init__(self, lengths: np.ndarray, max_tokens: int, rank: int = 0, world_size: int = 1) -> None:
@@ -116,7 +118,7 @@ class EvalSampler(Sampler[list[int]]):
         batches = []
         start = 0
         while start < len(order):
-            size = int(np.clip(max_tokens // max(1, int(lengths[order[start]])), 1, most))
+            size = _size(lengths[order[start : start + most]], max_tokens)
             batches.append(order[start : start + size].tolist())
             start += size
         rest = np.random.default_rng(0).permutation(np.arange(1, len(batches)))
@@ -127,3 +129,11 @@ class EvalSampler(Sampler[list[int]]):
 
     def __iter__(self) -> Iterator[list[int]]:
         return iter(self.batches)
+
+
+def _size(lengths: np.ndarray, max_tokens: int) -> int:
+    """How many of the first reviews go into a batch; ``lengths`` (N,) from the longest to the shortest."""
+    reviews = lengths[: max(1, max_tokens // max(1, int(lengths[0])))]
+    slots = int(lengths[0]) * np.arange(1, len(reviews) + 1)
+    fits = (reviews.cumsum() >= (1 - _MOST_PADDING) * slots) | (slots <= _FEW_SLOTS)
+    return max(1, int(fits.cumprod().sum()))

@@ -79,3 +79,12 @@ def test_every_rank_gets_a_batch_of_few_reviews() -> None:
 def test_eval_batches_keep_to_the_budget(max_tokens: int) -> None:
     for batch in EvalSampler(LENGTHS, max_tokens):
         assert len(batch) == 1 or len(batch) * LENGTHS[batch].max() <= max_tokens
+
+
+@pytest.mark.parametrize("count", [300, 1003])
+def test_few_slots_of_eval_batches_are_padding(count: int) -> None:
+    lengths = np.clip(np.random.default_rng(0).lognormal(2.9, 0.7, size=count), 3, 128).astype(np.int64)
+    batches = list(EvalSampler(lengths, 8192))
+    slots = sum(len(batch) * lengths[batch].max() for batch in batches)
+    assert slots < 1.15 * lengths.sum()
+    assert len(batches) < 1 + slots / 400  # and they are not all tiny
