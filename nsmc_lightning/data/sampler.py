@@ -107,9 +107,9 @@ class EvalSampler(Sampler[list[int]]):
     """All reviews once, in batches of like length, dealt out to the ranks in turn.
 
     A batch holds as many reviews as fit into ``max_tokens`` when padded, and one at least; fewer where more than a
-    twentieth would be padding, or where some rank would have none. The longest reviews come first, so that memory that does
-    not suffice shows at once; the others come in a random order that is always the same, so that a limit on batches
-    does not pick the long reviews, nor the clock mislead.
+    twentieth would be padding, or where some rank would have none. The longest reviews come first, so that memory that
+    does not suffice shows at once; the others come in a random order that is always the same, so that a limit on
+    batches does not pick the long reviews, nor the clock mislead.
     """
 
     def __init__(self, lengths: np.ndarray, max_tokens: int, rank: int = 0, world_size: int = 1) -> None:
