@@ -21,6 +21,7 @@ class Window:
     def __init__(self, warmup: int, steps: int) -> None:
         self.first, self.last = warmup, warmup + steps
         self.done = 0
+        self.first_batch = 0.0  # when it was there
         self.first_step = 0.0  # when it ended
         self.started = self.ended = 0.0
 
@@ -55,6 +56,11 @@ class LightningWindow(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps the encoder, whose operations are counted later."""
         self.encoder = pl_module.encoder  # type: ignore[assignment]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Notes when the first batch is there."""
+        if self.window.done == 0:
+            self.window.first_batch = time.perf_counter()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
