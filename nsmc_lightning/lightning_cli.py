@@ -182,7 +182,8 @@ class ClassifierCLI(LightningCLI):
         given = trainer.callbacks or []
         given = given if isinstance(given, list) else [given]
         if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
-            callbacks.append(TQDMProgressBar() if sys.stderr.isatty() else ProgressLines())
+            # Each refresh fetches the loss, for which a GPU is waited for.
+            callbacks.append(TQDMProgressBar(refresh_rate=10) if sys.stderr.isatty() else ProgressLines())
         settings = {**trainer.as_dict(), "callbacks": [*given, *callbacks], **kwargs}
         plugins = trainer.plugins or []
         settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]

@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 from transformers import AutoConfig
 
@@ -48,6 +49,15 @@ def make_batches(sizes: list[int], num_labels: int = 2, seed: int = 0) -> list[B
         batches.append(Batch(torch.arange(row, row + size), ids, mask, labels, int(mask.sum())))
         row += size
     return batches
+
+
+def packed_batches() -> list[Batch]:
+    """Six batches of 8 texts in one shape, and one of 3."""
+    lengths = np.random.default_rng(0).integers(3, 16, size=8 * 6 + 3)
+    tokens = np.random.default_rng(1).integers(2, 50, size=lengths.sum(), dtype=np.int32)
+    encoded = Encoded(tokens, np.concatenate([[0], np.cumsum(lengths)]), lengths.astype(np.int32))
+    reviews = PackedReviews(ReviewDataset(encoded, lengths % 2, 0), row_shape(lengths, 8))
+    return [reviews[rows] for rows in StratifiedSampler(lengths, 8, seed=0)]
 
 
 def loader(batches: list[Batch]) -> DataLoader[Batch]:
@@ -375,6 +385,45 @@ def test_forward_is_one_graph(bert: dict[str, Any]) -> None:
     assert list(module.state_dict()) == keys
 
 
+class ValuesFetched(TorchDispatchMode, Callback):
+    """Names the operations of training steps whose result the program would have to wait for on a GPU."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "is_nonzero", "equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_step = False
+        self.steps = 0
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.in_step and func.overloadpacket.__name__ in self.WAITING:
+            self.found.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Batch, batch_idx: int) -> None:
+        self.in_step = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        self.in_step = False
+        self.steps += 1
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_a_training_step_waits_for_nothing(
+    family: dict[str, Any], pooling: Literal["cls", "mean"], tmp_path: Path
+) -> None:
+    fetched = ValuesFetched()
+    batches = packed_batches()
+    module = BertClassifierModule(family, pooling=pooling)
+    with fetched:
+        trainer(tmp_path, callbacks=[fetched], gradient_clip_val=1.0).fit(module, loader(batches))
+    assert fetched.steps == len(batches)
+    assert fetched.found == []
+
+
 class GraphCounter(Callback):
     """Keeps how many graphs had been compiled after each batch, and the losses."""
 
@@ -397,11 +446,7 @@ def test_training_compiles_once(
     torch._dynamo.reset()  # it gives up on code that others had compiled often
     counter = CompileCounter()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
-    lengths = np.random.default_rng(0).integers(3, 16, size=8 * 6 + 3)  # six batches of 8 and one of 3
-    tokens = np.random.default_rng(1).integers(2, 50, size=lengths.sum(), dtype=np.int32)
-    encoded = Encoded(tokens, np.concatenate([[0], np.cumsum(lengths)]), lengths.astype(np.int32))
-    reviews = PackedReviews(ReviewDataset(encoded, lengths % 2, 0), row_shape(lengths, 8))
-    batches = [reviews[rows] for rows in StratifiedSampler(lengths, 8, seed=0)]
+    batches = packed_batches()
     runs = {}
     for compiled in (False, True):
         torch.manual_seed(0)
