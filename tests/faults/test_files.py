@@ -1,5 +1,6 @@
 """What is left on the disk when a process is killed within a write, or the disk is full."""
 
+import json
 import os
 import resource
 import signal
@@ -126,3 +127,18 @@ def test_a_run_on_a_full_disk_ends_with_one_line(recipe: Path, tiny_disk: Path) 
     assert len(whole) >= 2
     for path in whole:
         assert torch.load(path, weights_only=True)["global_step"] > 0
+
+
+@pytest.mark.faults
+def test_two_runs_at_once_share_a_cache_and_a_name(recipe: Path, tmp_path: Path) -> None:
+    args = ["--log_dir", str(tmp_path / "logs"), "--data.cache_dir", str(tmp_path / "cache"), "--name=both"]
+    runs = [Run(["fit", "--config", str(recipe), *args, "--trainer.max_steps=5"]) for _ in range(2)]
+    for run in runs:
+        assert run.end() == 0, run.stderr[-3000:]
+    folders = sorted((tmp_path / "logs" / "both").iterdir())
+    assert [folder.name for folder in folders] == ["version_0", "version_1"]
+    for folder in folders:
+        assert (folder / "config.yaml").is_file()
+        assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 5
+    first, second = (json.loads((folder / "run.json").read_text(encoding="utf-8")) for folder in folders)
+    assert first["rows_sha256"] == second["rows_sha256"]
