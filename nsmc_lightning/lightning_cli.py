@@ -218,22 +218,22 @@ class ClassifierCLI(LightningCLI):
         remove_leftovers([*(Path(config.log_dir) / config.name).glob("*/checkpoints"), config.checkpoint.dirpath])
         if config.compile:
             model.compile_training()  # type: ignore[operator]
-        with self.stop.watching(self.trainer):
+        with self.stop.watching(self.trainer, training=True):
             self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the dev part."""
-        with self.stop.watching(self.trainer):
+        with self.stop.watching(self.trainer, training=False):
             self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
 
     def test(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the test part."""
-        with self.stop.watching(self.trainer):
+        with self.stop.watching(self.trainer, training=False):
             self.trainer.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
 
     def predict(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Writes a prediction for each row of a file."""
-        with self.stop.watching(self.trainer):
+        with self.stop.watching(self.trainer, training=False):
             self.trainer.predict(
                 model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
             )

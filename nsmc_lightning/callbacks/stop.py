@@ -63,21 +63,24 @@ class GracefulStop(Callback):
         self._stopped: Stopped | None = None  # saved, and to be raised
 
     @contextmanager
-    def watching(self, trainer: Trainer) -> Iterator[None]:
+    def watching(self, trainer: Trainer, training: bool) -> Iterator[None]:
         """Takes the signals of this process while the trainer runs, and leaves no process of the run behind.
 
         Raises:
-            Stopped: on a signal; at once where the run is not training.
+            Stopped: on a signal; at once where there is nothing to finish.
         """
-        # Of several processes, one that ends alone would leave the others waiting for it.
-        self._deferred = trainer.world_size > 1
+        # Of several processes that are about to train, one that ends alone would leave the others waiting for it.
+        self._deferred = training and trainer.world_size > 1
         before = {signum: signal.signal(signum, self._receive) for signum in _SIGNALS}
         try:
             yield
         except BaseException as error:
-            _end_children(trainer, patience=_PATIENCE if isinstance(error, Stopped) else 0)
-            if isinstance(error, Stopped):
-                _report(error, trainer)
+            in_order = training and isinstance(error, Stopped)
+            _end_children(trainer, patience=_PATIENCE if in_order else 0)
+            if isinstance(error, Stopped) and trainer.is_global_zero:
+                print(_how_to_go_on(error, trainer.global_step), file=sys.stderr, flush=True)
+            if in_order and _started_by_lightning(trainer):
+                raise SystemExit(0) from None  # at any other code its watcher would kill the first process
             raise
         finally:
             for signum, handler in before.items():
@@ -190,21 +193,13 @@ def _end_children(trainer: Trainer, patience: float) -> None:
             child.kill()
 
 
-def _report(stopped: Stopped, trainer: Trainer) -> None:
-    """Says how to go on, in the process that the user started.
-
-    Raises:
-        SystemExit: with code 0 in a process that Lightning started: any other, and its watcher kills the first one.
-    """
+def _started_by_lightning(trainer: Trainer) -> bool:
     environment = getattr(trainer.strategy, "cluster_environment", None)
-    if trainer.local_rank > 0 and isinstance(environment, LightningEnvironment):
-        raise SystemExit(0) from None
-    if not trainer.is_global_zero:
-        return
-    message = f"stopped by {stopped.signal.name}"
+    return trainer.local_rank > 0 and isinstance(environment, LightningEnvironment)
+
+
+def _how_to_go_on(stopped: Stopped, step: int) -> str:
     if stopped.checkpoint is None:
-        message += "; nothing was saved."
-    else:
-        message += f" after step {trainer.global_step}; go on with:\n"
-        message += f"  python -m nsmc_lightning fit --ckpt_path {stopped.checkpoint}"
-    print(message, file=sys.stderr, flush=True)
+        return f"stopped by {stopped.signal.name}; nothing was saved."
+    command = f"python -m nsmc_lightning fit --ckpt_path {stopped.checkpoint}"
+    return f"stopped by {stopped.signal.name} after step {step}; go on with:\n  {command}"

@@ -1,11 +1,13 @@
 """What is left on the disk when a process is killed within a write, or the disk is full."""
 
-import os
+import itertools
+import json
+import multiprocessing
 import resource
-import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -15,36 +17,36 @@ from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
 from nsmc_lightning.types import UserError
 from tests.faults.conftest import Run
 
-# Saves a checkpoint of 20 MB over and over; each holds its number twice, in its first and in its last tensor.
-SAVER = """
-import sys, torch
-from nsmc_lightning.checkpoint_io import AtomicCheckpointIO
-io, n = AtomicCheckpointIO(), 0
-while True:
-    n += 1
-    weights = {f"w{i}": torch.full((1_000_000,), float(n)) for i in range(5)}
-    io.save_checkpoint({"global_step": n, "state_dict": weights}, sys.argv[1])
-    print(n, flush=True)
-"""
+
+def save_forever(path: Path, done: Connection) -> None:
+    """Saves a checkpoint of 20 MB over and over; each holds its number in the first and last place of each tensor."""
+    for n in itertools.count(1):
+        weights = {f"w{i}": torch.full((1_000_000,), float(n)) for i in range(5)}
+        AtomicCheckpointIO().save_checkpoint({"global_step": n, "state_dict": weights}, path)
+        done.send(n)
 
 
-def kill_while_saving(path: Path, kills: int, elsewhere: Path) -> int:
-    """Kills a saver at ``kills`` moments spread over its writing; how often a partial file was left behind."""
+def kill_while_saving(path: Path, kills: int) -> int:
+    """Kills a process at ``kills`` moments spread over its saving; how often it left a partial file behind."""
+    context = multiprocessing.get_context("forkserver")  # imports once, then each process starts in no time
+    context.set_forkserver_preload(["tests.faults.test_files"])
     partial = 0
     for number in range(kills):
-        saver = subprocess.Popen(
-            [sys.executable, "-c", SAVER, str(path)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "TMPDIR": str(elsewhere)},
-        )
-        assert saver.stdout is not None
-        saver.stdout.readline()  # once whole, so that there is a file to lose
-        time.sleep(0.01 + 0.013 * number % 0.15)
-        saver.send_signal(signal.SIGKILL)
-        done = [1, *map(int, saver.communicate()[0].split())][-1]
+        receiver, sender = context.Pipe(duplex=False)
+        saver = context.Process(target=save_forever, args=(path, sender))
+        saver.start()
+        sender.close()
+        saved = receiver.recv()  # once whole, so that there is a file to lose
+        time.sleep(0.013 * number % 0.15)
+        saver.kill()
+        saver.join()
+        while receiver.poll():
+            try:
+                saved = receiver.recv()
+            except EOFError:
+                break
         checkpoint = torch.load(path, weights_only=True)
-        assert checkpoint["global_step"] >= done
+        assert checkpoint["global_step"] >= saved
         assert {float(w[k]) for w in checkpoint["state_dict"].values() for k in (0, -1)} == {checkpoint["global_step"]}
         partial += len(list(path.parent.glob(".*.part")))
         remove_leftovers([path.parent])
@@ -53,13 +55,13 @@ def kill_while_saving(path: Path, kills: int, elsewhere: Path) -> int:
 
 
 def test_a_file_is_whole_whenever_its_writer_is_killed(tmp_path: Path) -> None:
-    kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 1, tmp_path)
+    # Some of the kills must have struck within a write, or nothing was tried.
+    assert kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 12) >= 1
 
 
 @pytest.mark.faults
-def test_a_file_is_whole_at_each_of_forty_kills(tmp_path: Path) -> None:
-    # At least some of the kills must have struck within a write, or nothing was tried.
-    assert kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 40, tmp_path) >= 5
+def test_a_file_is_whole_at_each_of_two_hundred_kills(tmp_path: Path) -> None:
+    assert kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 200) >= 20
 
 
 def test_a_file_being_written_is_no_leftover(tmp_path: Path) -> None:
@@ -126,3 +128,18 @@ def test_a_run_on_a_full_disk_ends_with_one_line(recipe: Path, tiny_disk: Path) 
     assert len(whole) >= 2
     for path in whole:
         assert torch.load(path, weights_only=True)["global_step"] > 0
+
+
+@pytest.mark.faults
+def test_two_runs_at_once_share_a_cache_and_a_name(recipe: Path, tmp_path: Path) -> None:
+    args = ["--log_dir", str(tmp_path / "logs"), "--data.cache_dir", str(tmp_path / "cache"), "--name=both"]
+    runs = [Run(["fit", "--config", str(recipe), *args, "--trainer.max_steps=5"]) for _ in range(2)]
+    for run in runs:
+        assert run.end() == 0, run.stderr[-3000:]
+    folders = sorted((tmp_path / "logs" / "both").iterdir())
+    assert [folder.name for folder in folders] == ["version_0", "version_1"]
+    for folder in folders:
+        assert (folder / "config.yaml").is_file()
+        assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 5
+    first, second = (json.loads((folder / "run.json").read_text(encoding="utf-8")) for folder in folders)
+    assert first["rows_sha256"] == second["rows_sha256"]

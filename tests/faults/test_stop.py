@@ -71,6 +71,30 @@ def test_two_processes_stop(recipe: Path, tmp_path: Path, signum: signal.Signals
 
 
 @pytest.mark.faults
+def test_a_validation_that_was_cut_short_is_run_whole(recipe: Path, tmp_path: Path) -> None:
+    run = fit(recipe, tmp_path, "--data.eval_batch_size=2")
+    run.wait_for("epoch 1/1000: 100 %")
+    run.send(TERM, "parent")
+    last = stopped_whole(run, TERM, tmp_path)
+    measured = {}
+    for name, command in (("small", ["fit", "--trainer.max_epochs=1"]), ("alone", ["validate", "--name=alone"])):
+        on = Run([*command, "--ckpt_path", str(last)])
+        assert on.end() == 0, on.stderr[-3000:]
+        table = pd.read_csv(sorted((tmp_path / name).glob("version_*"))[-1] / "metrics.csv")
+        measured[name] = table[["val/accuracy", "val/f1", "val/loss"]].dropna().iloc[-1].tolist()
+    assert measured["small"] == pytest.approx(measured["alone"], abs=1e-6)
+
+
+@pytest.mark.faults
+def test_before_training_a_signal_leaves_nothing_to_go_on_from(recipe: Path, tmp_path: Path) -> None:
+    run = fit(recipe, tmp_path)
+    run.wait_for("random weights")
+    run.send(TERM, "parent")
+    assert run.end() == 143, run.stderr[-3000:]
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("processes", [[], TWO])
 def test_a_loss_that_is_no_number_ends_the_run_with_its_reviews(
     recipe: Path, tmp_path: Path, processes: list[str]
