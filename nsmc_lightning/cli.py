@@ -19,6 +19,7 @@ usage: python -m nsmc_lightning COMMAND [OPTIONS]
   classify   a text:   classify --ckpt_path BEST.ckpt "연기는 별로지만 재미 하나는 끝내줌!"
 
 COMMAND --help lists a command's options. --debug shows the traceback of an error.
+--trust-config lets configurations name classes outside of Lightning and this package: naming one runs its code.
 Without a network: fit --config configs/demo.yaml
 """
 
