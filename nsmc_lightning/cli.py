@@ -19,6 +19,7 @@ usage: python -m nsmc_lightning COMMAND [OPTIONS]
   classify   a text:   classify --ckpt_path BEST.ckpt "연기는 별로지만 재미 하나는 끝내줌!"
 
 COMMAND --help lists a command's options. --debug shows the traceback of an error.
+--trust-config lets configurations name classes outside of Lightning and this package: naming one runs its code.
 Without a network: fit --config configs/demo.yaml
 
 Exit codes: 0 done; 1 a fault of the program; 2 a mistake in what was given; 130, 143 or 138 stopped by SIGINT (Ctrl-C),

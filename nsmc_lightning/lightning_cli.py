@@ -34,6 +34,7 @@ from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.loggers import build_loggers
 from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.trust import denials_explained, restrict_imports
 from nsmc_lightning.types import UserError
 
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -68,6 +69,7 @@ class ClassifierCLI(LightningCLI):
     """
 
     def __init__(self, args: list[str]) -> None:
+        args = restrict_imports(args)
         self.ckpt_path = option(args, "--ckpt_path")
         self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
         args = configs_first(args, [] if self.checkpoint is None else [stored_config(args[0], self.checkpoint)])
@@ -112,7 +114,8 @@ class ClassifierCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses ``args`` alone; Lightning's own would warn of ``sys.argv`` at every call."""
-        self.config = parser.parse_args(args)
+        with denials_explained():
+            self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
         """Lightning's own reading of a checkpoint would silently beat the flags given beside it."""
