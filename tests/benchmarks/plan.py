@@ -104,8 +104,10 @@ def make_plan(reviews: Path, pretrained: Path, folder: Path, threads: int, quick
         groups.append(_prediction(predicted, small.name, (1, 32)))
     if on_gpu:
         job = replace(base, backbone=str(large), steps=sizes.large, precision="bf16-mixed")
+        smallest = min(sizes.gpu_batch_sizes)
         for size in sizes.gpu_batch_sizes:
-            groups += _training_on_gpu(replace(job, batch_size=size, corpus=corpora.first(size * sizes.large)))
+            steps = max(1, sizes.large * smallest // size)  # the same number of reviews
+            groups += _training_on_gpu(replace(job, batch_size=size, steps=steps, corpus=corpora.first(size * steps)))
         predicted = replace(job, corpus=corpora.first(sizes.predict))
         groups.append(_prediction(predicted, large.name, (1, 32, 256)))
     else:
@@ -150,13 +152,14 @@ def _training_of_large(job: Job) -> Group:
 
 
 def _training_on_gpu(job: Job) -> list[Group]:
-    contenders = ("fit_ours", "fit_max_length", "fit_random", "fit_grouped", "fit_compiled")
+    best = ("fit_ours", "fit_grouped", "fit_compiled")
+    contenders = {0.0: best, 0.1: (*best, "fit_random", "fit_max_length")}
     title = f"Fit, BERT-base, {job.precision}, batch {job.batch_size}, attention dropout"
     note = "12 layers × 768, random weights, a vocabulary of 32,000; the same dropout on both sides."
-    jobs = [replace(job, contender=contender, warmup=job.steps) for contender in contenders]
+    job = replace(job, warmup=job.steps)
     return [
-        Group(f"{title} {dropout}", note, tuple(replace(one, attention_dropout=dropout) for one in jobs))
-        for dropout in (0.0, 0.1)
+        Group(f"{title} {dropout}", note, tuple(replace(job, contender=c, attention_dropout=dropout) for c in names))
+        for dropout, names in contenders.items()
     ]
 
 
