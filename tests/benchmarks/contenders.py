@@ -99,7 +99,7 @@ def _fit_by_command_line(job: Job, callback: str) -> None:
     window = {"class_path": callback, "init_args": {"warmup": job.warmup, "steps": job.steps}}
     dropout = [] if job.attention_dropout is None else [f"--model.attention_dropout={job.attention_dropout}"]
     main(
-        ["fit", f"--data.corpus={job.corpus}", f"--data.data_dir={Path(job.corpus).parent}",
+        ["fit", "--trust-config", f"--data.corpus={job.corpus}", f"--data.data_dir={Path(job.corpus).parent}",
          f"--data.cache_dir={job.cache_dir}", f"--data.batch_size={job.batch_size}", f"--data.max_length={MAX_LENGTH}",
          f"--model.backbone={job.backbone}", f"--model.lr={LR}", f"--model.weight_decay={WEIGHT_DECAY}",
          f"--model.warmup_ratio={WARMUP_RATIO}", *dropout, f"--trainer.max_steps={job.max_steps}",
