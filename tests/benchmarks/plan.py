@@ -66,7 +66,7 @@ class _Sizes:
 
 
 _CPU = _Sizes(small=6, large=2, predict=256, starts=(15_000, 150_000), rounds=3)
-_GPU = _Sizes(small=400, large=400, predict=20_000, starts=(15_000, 150_000), rounds=3)
+_GPU = _Sizes(small=400, large=400, predict=5_000, starts=(15_000, 150_000), rounds=3)
 _QUICK = _Sizes(small=2, large=2, predict=64, starts=(500, 5_000), rounds=1, gpu_batch_sizes=(64,))
 
 
@@ -104,8 +104,10 @@ def make_plan(reviews: Path, pretrained: Path, folder: Path, threads: int, quick
         groups.append(_prediction(predicted, small.name, (1, 32)))
     if on_gpu:
         job = replace(base, backbone=str(large), steps=sizes.large, precision="bf16-mixed")
+        smallest = min(sizes.gpu_batch_sizes)
         for size in sizes.gpu_batch_sizes:
-            groups.append(_training_on_gpu(replace(job, batch_size=size, corpus=corpora.first(size * sizes.large))))
+            steps = max(1, sizes.large * smallest // size)  # the same number of reviews
+            groups += _training_on_gpu(replace(job, batch_size=size, steps=steps, corpus=corpora.first(size * steps)))
         predicted = replace(job, corpus=corpora.first(sizes.predict))
         groups.append(_prediction(predicted, large.name, (1, 32, 256)))
     else:
@@ -149,13 +151,16 @@ def _training_of_large(job: Job) -> Group:
     )
 
 
-def _training_on_gpu(job: Job) -> Group:
-    contenders = ("fit_ours", "fit_max_length", "fit_random", "fit_grouped", "fit_compiled")
-    return Group(
-        f"Fit, BERT-base, {job.precision}, batch {job.batch_size}",
-        "12 layers × 768, random weights, a vocabulary of 32,000; attention dropout 0.1 on both sides.",
-        tuple(replace(job, contender=contender, warmup=job.steps, attention_dropout=0.1) for contender in contenders),
-    )
+def _training_on_gpu(job: Job) -> list[Group]:
+    best = ("fit_ours", "fit_grouped", "fit_compiled")
+    contenders = {0.0: best, 0.1: (*best, "fit_random", "fit_max_length")}
+    title = f"Fit, BERT-base, {job.precision}, batch {job.batch_size}, attention dropout"
+    note = "12 layers × 768, random weights, a vocabulary of 32,000; the same dropout on both sides."
+    job = replace(job, warmup=job.steps)
+    return [
+        Group(f"{title} {dropout}", note, tuple(replace(job, contender=c, attention_dropout=dropout) for c in names))
+        for dropout, names in contenders.items()
+    ]
 
 
 def _prediction(job: Job, name: str, batch_sizes: tuple[int, ...]) -> Group:
@@ -169,7 +174,7 @@ def _prediction(job: Job, name: str, batch_sizes: tuple[int, ...]) -> Group:
 
 
 def _single(job: Job, corpora: _Corpora, sizes: _Sizes, backbone: Path) -> tuple[list[Job], dict[str, Job], Job]:
-    few, many = sizes.starts
+    few, many = (min(count, len(corpora.reviews)) for count in sizes.starts)
     job = replace(job, backbone=str(backbone), attention_dropout=0.1)
     padding = [replace(job, contender="padding", corpus=corpora.first(many), batch_size=n) for n in (32, 256)]
     start = replace(job, contender="start_ours", warmup=1, steps=4)
@@ -181,4 +186,5 @@ def _single(job: Job, corpora: _Corpora, sizes: _Sizes, backbone: Path) -> tuple
         # A Job equal to the one before it would be the same measurement; the step more tells them apart.
         f"{many:,} reviews, again": replace(large_start, steps=5),
     }
-    return padding, starts, replace(job, contender="profile_ours", warmup=2, steps=2)
+    profile = replace(job, contender="profile_ours", corpus=corpora.first(4 * job.batch_size), warmup=2, steps=2)
+    return padding, starts, profile

@@ -23,9 +23,9 @@ is what `python -m nsmc_lightning fit` runs, with its callbacks and loggers.
 
 Fit is timed from the end of the last warm-up step to the end of the last step: imports, reading, tokenization and
 weights come before. Ours and the length-grouped Trainer are warmed up by a whole epoch and timed over the next, so both
-see the same reviews; the others draw batches at random and are warmed up by two steps. MFU is the model's operations on
-real tokens over the rate of bare matrix products, measured in the same process. Memory is the high-water mark of the
-whole process (on a GPU: of what torch took there).
+see the same reviews; the others draw batches at random, and on a CPU two steps warm them up. MFU is the model's
+operations on real tokens over the rate of bare matrix products, measured in the same process. Memory is the high-water
+mark of the whole process (on a GPU: of what torch took there).
 """
 
 
