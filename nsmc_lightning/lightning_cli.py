@@ -176,7 +176,9 @@ class ClassifierCLI(LightningCLI):
         if trainer.logger in (None, True):
             resumed = None if self.checkpoint is None or self.subcommand != "fit" else self._place()
             trainer.logger = build_loggers(config.log_dir, config.name, config.log_graph, resumed)
-        callbacks = [config.early_stopping, *self._callbacks(config, logged=bool(trainer.logger))]
+        callbacks = self._callbacks(config, logged=bool(trainer.logger))
+        if trainer.limit_val_batches != 0:
+            callbacks.insert(0, config.early_stopping)
         if trainer.enable_checkpointing is not False:
             if config.checkpoint.filename == "best" and config.checkpoint.save_top_k != 1:
                 config.checkpoint.filename = "{epoch}-{step}"  # of several, "best" would not be the best
@@ -259,6 +261,11 @@ def _refuse_unwise(config: Namespace) -> None:
             raise UserError(
                 f"{key}.monitor {monitor} with {key}.mode {mode}: a loss goes with min, every other metric with max."
             )
+    if trainer.limit_val_batches == 0 and trainer.enable_checkpointing is not False and config.checkpoint.monitor:
+        raise UserError(
+            f"trainer.limit_val_batches 0: checkpoint.monitor {config.checkpoint.monitor} is then never measured; give "
+            "--checkpoint.monitor null, or --trainer.enable_checkpointing false, with it."
+        )
     if config.checkpoint.every_n_train_steps and config.checkpoint.monitor is not None:
         raise UserError(
             "checkpoint.every_n_train_steps saves between validations, where checkpoint.monitor is not measured: "

@@ -126,6 +126,12 @@ def test_one_seed_gives_one_set_of_weights(recipe: Path, folder: Path) -> None:
     assert not all(torch.equal(weights[0][name], weight) for name, weight in weights[2].items())
 
 
+def test_without_validations_nothing_is_monitored(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["fit", "--config", str(recipe), "--name=blind", "--trainer.limit_val_batches=0", "--trainer.max_steps=2"]
+    assert "checkpoint.monitor" in refused(args, capsys)
+    main([*args, "--checkpoint.monitor=null"])
+
+
 def test_a_second_fit_gets_a_folder_of_its_own(run: Path, recipe: Path) -> None:
     main(["fit", "--config", str(recipe), "--trainer.max_steps=1", "--trainer.limit_val_batches=1"])
     second = run.parent / "version_1"

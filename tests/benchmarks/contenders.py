@@ -104,7 +104,7 @@ def _fit_by_command_line(job: Job, callback: str) -> None:
          f"--model.backbone={job.backbone}", f"--model.lr={LR}", f"--model.weight_decay={WEIGHT_DECAY}",
          f"--model.warmup_ratio={WARMUP_RATIO}", *dropout, f"--trainer.max_steps={job.max_steps}",
          f"--trainer.gradient_clip_val={CLIP}", f"--trainer.precision={job.precision}",
-         "--trainer.limit_val_batches=0", "--early_stopping.strict=false",
+         "--trainer.limit_val_batches=0",
          "--trainer.enable_checkpointing=false", "--trainer.devices=1",
          f"--trainer.callbacks={json.dumps([window])}", f"--log_dir={job.cache_dir}/logs",
          f"--seed_everything={SEED}"]
