@@ -102,8 +102,8 @@ class NSMCDataModule(LightningDataModule):
         assert self.trainer is not None
         if self.corpus.generate == "demo":
             write_demo(self.cache_dir / "demo")
-        command = str(self.trainer.state.fn)
-        for part in {"predict": (), "test": ("test",)}.get(command, ("train", "dev")):
+        command = self.trainer.state.fn
+        for part in () if command == "predict" else ("test",) if command == "test" else ("train", "dev"):
             self.rows.path(part)
 
     def setup(self, stage: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.trainer.states import TrainerFn
 from transformers import AutoTokenizer
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter
@@ -52,6 +53,20 @@ def test_train_dev_and_test_share_no_text(folder: Path) -> None:
     assert not texts["train"] & texts["dev"]
     assert not texts["test"] & (texts["train"] | texts["dev"])
     assert module.rows["train"]["text"].is_unique
+
+
+@pytest.mark.parametrize(("command", "asked"), [("predict", []), ("test", ["test"]), ("fit", ["train", "dev"])])
+def test_a_command_fetches_its_own_parts_only(
+    command: str, asked: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = data(folder)
+    module.trainer.state.fn = {"predict": TrainerFn.PREDICTING, "test": TrainerFn.TESTING, "fit": TrainerFn.FITTING}[
+        command
+    ]
+    parts: list[str] = []
+    monkeypatch.setattr(module.rows, "path", parts.append)
+    module.prepare_data()
+    assert parts == asked
 
 
 class Packing(BoringModel):
