@@ -11,6 +11,8 @@ from torch import Tensor
 
 from nsmc_lightning.types import UserError
 
+_WAYS_OUT = "Try a smaller --model.lr, a larger --model.warmup_ratio, or --trainer.precision 32-true or bf16-mixed."
+
 
 class StopAtNonFinite(Callback):
     """Stops training where the loss is infinite or not a number, and writes down which reviews it was computed on.
@@ -68,15 +70,15 @@ class StopAtNonFinite(Callback):
         if not trainer.strategy.reduce(flags.any().float(), reduce_op="sum"):
             return
         folder = Path(trainer.log_dir or ".")  # asked on every process: Lightning broadcasts it
+        said = f"the loss is not finite in another process; see {folder}/non_finite_*.json."
         for (step, _, rows), flag in zip(seen, flags.tolist(), strict=True):
             if flag:
                 path = folder / f"non_finite_{trainer.global_rank}.json"
                 _write(path, trainer.datamodule.rows["train"], step, rows.tolist())  # type: ignore[attr-defined]
-                raise UserError(f"the loss is not finite at step {step}; its reviews are in {path}. {_WAYS_OUT}")
-        raise UserError(f"the loss is not finite in another process; see {folder}/non_finite_*.json. {_WAYS_OUT}")
-
-
-_WAYS_OUT = "Try a smaller --model.lr, a larger --model.warmup_ratio, or --trainer.precision 32-true or bf16-mixed."
+                said = f"the loss is not finite at step {step}; its reviews are in {path}."
+                break
+        trainer.strategy.barrier()  # until every process has written its file
+        raise UserError(f"{said} {_WAYS_OUT}")
 
 
 def _write(path: Path, reviews: pd.DataFrame, step: int, rows: list[int]) -> None:
