@@ -8,7 +8,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from prepare import describe_corpus, read_corpus
+from torch.utils.data import Sampler
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -120,7 +121,7 @@ def fit_trainer(job: Job, padding: str, compiled: bool = False) -> Result:
     tokenizer = AutoTokenizer.from_pretrained(job.backbone)
     model = AutoModelForSequenceClassification.from_pretrained(job.backbone, config=config, dtype=torch.float32)
     window = TrainerWindow(job.warmup, job.steps)
-    trainer = TransformersTrainer(
+    trainer = (_GroupedTrainer if padding == "grouped" else TransformersTrainer)(
         model,
         _training_arguments(job, padding == "grouped", compiled),
         train_dataset=_encoded(tokenizer, job.corpus, padding == "max_length"),
@@ -129,7 +130,46 @@ def fit_trainer(job: Job, padding: str, compiled: bool = False) -> Result:
         callbacks=[window],
     )
     trainer.train()
-    return _training_result(job, window.window, model.base_model)
+    ratio = trainer.slots_ratio if isinstance(trainer, _GroupedTrainer) else 1.0
+    return _training_result(job, window.window, model.base_model, ratio)
+
+
+class _GroupedTrainer(TransformersTrainer):
+    """A Trainer whose length grouping is timed over as many steps as a window has.
+
+    It groups within 50 batches where there are 200 or more, and runs through these from long reviews to short ones: few
+    steps in a row would be long or short ones. So the batches are its own, and the window's are taken from the first 50
+    at even distances; ``slots_ratio`` is how many token slots a review these have, over what all batches have.
+    """
+
+    slots_ratio = 1.0
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        order = list(super()._get_train_sampler(train_dataset))
+        size = self.args.per_device_train_batch_size
+        window = next(c.window for c in self.callback_handler.callbacks if isinstance(c, TrainerWindow))
+        batches = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
+        first = batches[:50] if len(batches) > window.steps else batches
+        every = max(1, len(first) // window.steps)
+        chosen = first[every // 2 :: every][: window.steps]
+        longest = [max(len(self.train_dataset[row]["input_ids"]) for row in batch) for batch in batches]
+        of_chosen = [longest[batches.index(batch)] for batch in chosen]
+        self.slots_ratio = float(np.mean(of_chosen) / np.mean(longest))
+        warmup = [chosen[i % len(chosen)] for i in range(window.first)]
+        return SubsetInOrder([row for batch in [*warmup, *chosen] for row in batch])
+
+
+class SubsetInOrder(Sampler[int]):
+    """Rows in a given order."""
+
+    def __init__(self, rows: list[int]) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
 
 
 def _training_arguments(job: Job, grouped: bool, compiled: bool) -> TrainingArguments:
@@ -162,15 +202,20 @@ def _encoded(tokenizer: PreTrainedTokenizerBase, corpus: str, padded: bool) -> l
     return [{**{name: rows[name][i] for name in rows}, "label": label} for i, label in enumerate(labels)]
 
 
-def _training_result(job: Job, window: Window, encoder: torch.nn.Module) -> Result:
-    """Reviews a second in the window, and what share of the device's speed that is."""
-    rate = job.steps * job.batch_size / window.seconds
+def _training_result(job: Job, window: Window, encoder: torch.nn.Module, slots_ratio: float = 1.0) -> Result:
+    """Reviews a second, in the window or, by its slots, in all batches; what share of the device's speed that is."""
+    rate = job.steps * job.batch_size / window.seconds * slots_ratio
     device = next(encoder.parameters()).device
     lengths = _lengths(job)
     flops = 3 * forward_flops(encoder, int(lengths.sum()), float((lengths**2).sum())) / len(lengths)
     peak_memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
     peak = matmul_peak(device, compute_dtype(job.precision, device))
-    return {"reviews_per_second": rate, "mfu": flops * rate / peak, "gpu_bytes": peak_memory}
+    return {
+        "reviews_per_second": rate,
+        "slots_ratio": slots_ratio,
+        "mfu": flops * rate / peak,
+        "gpu_bytes": peak_memory,
+    }
 
 
 def _lengths(job: Job) -> np.ndarray:

@@ -57,6 +57,7 @@ class Plan:
 class _Sizes:
     """Batches of the window for a model that is small or large to the machine, and reviews of the rest."""
 
+    training: int
     small: int
     large: int
     predict: int
@@ -65,9 +66,9 @@ class _Sizes:
     gpu_batch_sizes: tuple[int, ...] = (64, 256)
 
 
-_CPU = _Sizes(small=6, large=2, predict=256, starts=(15_000, 150_000), rounds=3)
-_GPU = _Sizes(small=400, large=400, predict=5_000, starts=(15_000, 150_000), rounds=3)
-_QUICK = _Sizes(small=2, large=2, predict=64, starts=(500, 5_000), rounds=1, gpu_batch_sizes=(64,))
+_CPU = _Sizes(training=6_400, small=12, large=6, predict=512, starts=(15_000, 150_000), rounds=3)
+_GPU = _Sizes(training=0, small=400, large=400, predict=5_000, starts=(15_000, 150_000), rounds=3)
+_QUICK = _Sizes(training=256, small=2, large=2, predict=64, starts=(500, 5_000), rounds=1, gpu_batch_sizes=(64,))
 
 
 class _Corpora:
@@ -98,7 +99,7 @@ def make_plan(reviews: Path, pretrained: Path, folder: Path, threads: int, quick
     large = write_backbone("tiny" if quick else "bert-base", corpora.reviews, folder / "bert-base-shaped")
     groups = []
     if small.is_dir() and not on_gpu:
-        job = replace(base, backbone=str(small), steps=sizes.small, corpus=corpora.first(32 * sizes.small))
+        job = replace(base, backbone=str(small), steps=sizes.small, corpus=corpora.first(sizes.training))
         groups += _training_on_cpu(job, small.name)[: 1 if quick else None]
         predicted = replace(job, corpus=corpora.first(sizes.predict))
         groups.append(_prediction(predicted, small.name, (1, 32)))
@@ -111,7 +112,7 @@ def make_plan(reviews: Path, pretrained: Path, folder: Path, threads: int, quick
         predicted = replace(job, corpus=corpora.first(sizes.predict))
         groups.append(_prediction(predicted, large.name, (1, 32, 256)))
     else:
-        job = replace(base, backbone=str(large), steps=sizes.large, corpus=corpora.first(32 * sizes.large))
+        job = replace(base, backbone=str(large), steps=sizes.large, corpus=corpora.first(sizes.training))
         groups.append(_training_of_large(job))
     return Plan(groups, *_single(job, corpora, sizes, small if small.is_dir() else large), sizes.rounds, notes)
 
@@ -132,22 +133,19 @@ def _training_on_cpu(job: Job, name: str) -> list[Group]:
 
 def _training_by_all(job: Job) -> tuple[Job, ...]:
     return (
-        replace(job, contender="fit_ours", warmup=job.steps),
-        replace(job, contender="fit_grouped", warmup=job.steps),
-        replace(job, contender="fit_random"),
-        # All its batches are alike: few will do.
-        replace(job, contender="fit_max_length", steps=max(1, job.steps // 2)),
+        replace(job, contender="fit_ours", steps=max(1, job.steps // 2)),
+        replace(job, contender="fit_grouped"),
+        replace(job, contender="fit_random", steps=max(1, job.steps // 2)),
+        # All its batches are alike, as ours are: few will do.
+        replace(job, contender="fit_max_length", steps=max(1, job.steps // 4)),
     )
 
 
 def _training_of_large(job: Job) -> Group:
     return Group(
         "Fit, BERT-base",
-        "12 layers × 768, random weights, a vocabulary of 32,000; attention dropout 0.1 on both sides.",
-        tuple(
-            replace(job, contender=contender, warmup=job.steps, attention_dropout=0.1)
-            for contender in ("fit_ours", "fit_grouped")
-        ),
+        "12 layers × 768, random weights, a vocabulary of 32,000; attention dropout 0 on both sides.",
+        tuple(replace(job, contender=contender, attention_dropout=0.0) for contender in ("fit_ours", "fit_grouped")),
     )
 
 

@@ -22,8 +22,9 @@ linear decay, weight decay {WEIGHT_DECAY:g}, gradients clipped at {CLIP:g}, at m
 is what `python -m nsmc_lightning fit` runs, with its callbacks and loggers.
 
 Fit is timed from the end of the last warm-up step to the end of the last step: imports, reading, tokenization and
-weights come before. Ours and the length-grouped Trainer are warmed up by a whole epoch and timed over the next, so both
-see the same reviews; the others draw batches at random, and on a CPU two steps warm them up. MFU is the model's
+weights come before. Ours, random and fully padded batches are alike, and some are timed. Of the length-grouped
+Trainer's, which run from long reviews to short ones, some at even distances are timed, and its rate is scaled from
+their token slots to those of all its batches (on a GPU a whole epoch is timed). MFU is the model's
 operations on real tokens over the rate of bare matrix products, measured in the same process. Memory is the high-water
 mark of the whole process (on a GPU: of what torch took there).
 """

@@ -19,6 +19,7 @@ class Window:
     """
 
     def __init__(self, warmup: int, steps: int) -> None:
+        self.steps = steps
         self.first, self.last = warmup, warmup + steps
         self.done = 0
         self.first_batch = 0.0  # when it was there
