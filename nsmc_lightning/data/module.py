@@ -21,7 +21,7 @@ from nsmc_lightning.data.corpus import NSMC, Corpus, Source
 from nsmc_lightning.data.demo import write_demo
 from nsmc_lightning.data.download import default_cache_dir, fetch
 from nsmc_lightning.data.encode import encode
-from nsmc_lightning.data.read import read_labelled, read_texts
+from nsmc_lightning.data.read import OnBadRows, read_labelled, read_texts
 from nsmc_lightning.data.split import split_rows
 from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer, unknown_warning
 from nsmc_lightning.types import Batch, EncoderLimits, UserError
@@ -51,6 +51,9 @@ class NSMCDataModule(LightningDataModule):
         split_seed: of the dev split; kept apart from the run's seed so that seeds can be compared on one split.
         num_workers: processes that build batches; 0 builds them in the main process, which is fast enough for most.
         predict_path: file to predict: txt (a text a line), tsv, csv, jsonl, parquet, or - for standard input.
+        encoding: of the file to predict; that of a corpus stands in the corpus.
+        on_bad_rows: what a row of the file to predict that cannot be read leads to: error, or skip, which warns and
+            writes it without a label.
 
     Raises:
         UserError: where a value above cannot be, or a file is missing or broken.
@@ -69,6 +72,8 @@ class NSMCDataModule(LightningDataModule):
         split_seed: int = 42,
         num_workers: int = 0,
         predict_path: str | None = None,
+        encoding: str = "utf-8",
+        on_bad_rows: OnBadRows = "error",
     ) -> None:
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; the corpus travels in state_dict.
@@ -136,7 +141,8 @@ class NSMCDataModule(LightningDataModule):
         path = self.hparams["predict_path"]
         if path is None:
             raise UserError("predict needs texts: give --data.predict_path FILE, or - for standard input.")
-        return read_texts(path, self.corpus.text_column, self.corpus.id_column)
+        columns = self.corpus.text_column, self.corpus.id_column
+        return read_texts(path, *columns, self.hparams["encoding"], self.hparams["on_bad_rows"])
 
     def _encode(self, tokenizer: PreTrainedTokenizerFast, rows: pd.DataFrame) -> ReviewDataset:
         texts = [clean_text(text) for text in rows["text"].fillna("")]
