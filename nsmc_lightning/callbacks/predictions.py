@@ -1,5 +1,6 @@
 """What test and predict said of each row, written to a file in input order."""
 
+import csv
 import os
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,9 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         elif path.suffix == ".jsonl":
             table.to_json(temporary, orient="records", lines=True, force_ascii=False, double_precision=15)
         else:
-            table.to_csv(temporary, index=False, sep="\t" if path.suffix == ".tsv" else ",")
+            # All texts in quotes: the csv module leaves a carriage return bare, and readers take it for a line's end.
+            quoting = csv.QUOTE_NONNUMERIC
+            table.to_csv(temporary, index=False, sep="\t" if path.suffix == ".tsv" else ",", quoting=quoting)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

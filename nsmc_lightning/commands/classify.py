@@ -12,6 +12,7 @@ from nsmc_lightning.data.batch import collate
 from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import encode
+from nsmc_lightning.data.read import LONGEST_TEXT
 from nsmc_lightning.data.sampler import EvalSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.model.module import BertClassifierModule
@@ -31,12 +32,21 @@ def classify(args: list[str]) -> None:
     if options.text:
         _print(classifier, options.text, options.language)
         return
-    sys.stdin.reconfigure(encoding="utf-8-sig")  # type: ignore[union-attr]
+    for number, line in enumerate(sys.stdin.buffer, start=1):  # one by one: a person may be typing
+        _print(classifier, [_text_of(line, number)], options.language)
+
+
+def _text_of(line: bytes, number: int) -> str:
+    """A line of standard input as text, without its end and without a byte order mark."""
     try:
-        for line in sys.stdin:
-            _print(classifier, [line.rstrip("\r\n")], options.language)
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        raise UserError("standard input is not UTF-8; convert it, e.g. iconv -f cp949 -t utf-8.") from error
+        raise UserError(
+            f"standard input, line {number}: not UTF-8; convert it, e.g. iconv -f cp949 -t utf-8."
+        ) from error
+    if len(text) > LONGEST_TEXT:
+        raise UserError(f"standard input, line {number}: {len(text):,} characters, more than {LONGEST_TEXT:,}.")
+    return text
 
 
 class Classifier:
@@ -76,7 +86,8 @@ class Classifier:
 
 def _print(classifier: Classifier, texts: Sequence[str], language: str) -> None:
     probabilities = classifier.probabilities(texts)
-    for text, row in zip(texts, probabilities, strict=True):
+    for raw, row in zip(texts, probabilities, strict=True):
+        text = raw.encode(errors="replace").decode()  # bytes of an argument that are no UTF-8 cannot be printed
         if not text.strip():
             print("", flush=True)  # a line for each line, so that the answers stay beside their texts
             continue

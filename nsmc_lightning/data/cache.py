@@ -28,7 +28,7 @@ from nsmc_lightning.data.encode import Encoded, EncodedPart
 log = logging.getLogger(__name__)
 
 # Whose code or tables decide what a text becomes; by their content, so that no version number can be forgotten.
-_RULES = ("rows.py", "read.py", "clean.py", "split.py", "tokenizer.py", "encode.py", "cache.py")
+_RULES = ("rows.py", "read.py", "records.py", "clean.py", "split.py", "tokenizer.py", "encode.py", "cache.py")
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "tokenizers")
 _TEMPORARY = ".new-"
 _ABANDONED = 3600  # seconds; an entry is written in a few

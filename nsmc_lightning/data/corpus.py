@@ -55,6 +55,7 @@ class Corpus:
         text_column: name of the text column, or its number from 0 where ``header`` is false.
         label_column: name or number of the label column.
         id_column: name or number of the id column; None to number the rows.
+        encoding: of the files, by the name that Python knows it by; utf-8 may begin with a byte order mark.
         header: whether the first line of a tsv or csv names the columns.
         repair_quotes: undo a second layer of CSV quoting that the published files hold (NSMC).
         generate: make the files on this machine instead of downloading them.
@@ -69,6 +70,7 @@ class Corpus:
     test: Source | None = None
     test_fraction: float = 0.1
     format: Format = "tsv"
+    encoding: str = "utf-8"
     text_column: int | str = "text"
     label_column: int | str = "label"
     id_column: int | str | None = None

@@ -6,7 +6,9 @@ import os
 import tarfile
 import tempfile
 import zlib
+from functools import partial
 from pathlib import Path
+from typing import IO, cast
 
 import pooch
 import requests
@@ -17,6 +19,8 @@ from nsmc_lightning.types import UserError
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 _PIECE = 1 << 16  # bytes
+_GROWTH = 20  # texts grow about fourfold when they are unpacked; gzip can promise a thousandfold
+_SMALL = 1 << 26  # bytes that any archive may unpack to
 
 
 def default_cache_dir() -> Path:
@@ -165,12 +169,15 @@ def _unpacked(archive: Path, source: Source, cached: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpacks a tar.gz, all of it or nothing; a member that would land outside of the folder is refused."""
+    """Unpacks a tar.gz, all of it or nothing; only plain files below the folder, and no more than texts could grow to."""
+    limit = max(_SMALL, _GROWTH * archive.stat().st_size)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
         content = Path(temporary) / "content"
-        with gzip.open(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            tar.extractall(content, filter="data")
+        with gzip.open(archive) as unbounded:
+            stream = _Bounded(unbounded, limit)
+            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar:
+                tar.extractall(content, filter=partial(_plain, limit=limit))
             # tarfile takes damage for the archive's end: gzip compares its own checksum where it is read to the end.
             while stream.read(_PIECE):
                 pass
@@ -179,3 +186,28 @@ def _unpack(archive: Path, folder: Path) -> None:
         except OSError:
             if not folder.is_dir():  # otherwise another process was first, with the same content
                 raise
+
+
+class _Bounded:
+    """A stream that refuses to be read beyond ``limit`` bytes, also in headers and behind the archive's end."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream, self._left = stream, limit
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise tarfile.TarError("it unpacks to far more than texts of its size could")
+        return data
+
+
+def _plain(member: tarfile.TarInfo, folder: str, limit: int) -> tarfile.TarInfo | None:
+    """Refuses what no corpus holds: links, devices, names that lead elsewhere, and sparse files of any size."""
+    if not (member.isfile() or member.isdir()):
+        raise tarfile.TarError(f"{member.name} is a link or a device")
+    if Path(member.name).is_absolute() or ".." in Path(member.name).parts:
+        raise tarfile.TarError(f"{member.name} leads outside of the archive's folder")
+    if member.size > limit:
+        raise tarfile.TarError(f"{member.name} says that it has {member.size:,} bytes")
+    return tarfile.data_filter(member, folder)

@@ -21,6 +21,7 @@ from nsmc_lightning.data.demo import write_demo
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.pack import row_shape
+from nsmc_lightning.data.read import OnBadRows
 from nsmc_lightning.data.rows import PartRows
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer
@@ -50,6 +51,9 @@ class NSMCDataModule(LightningDataModule):
         split_seed: of the dev split; kept apart from the run's seed so that seeds can be compared on one split.
         num_workers: processes that build batches; 0 builds them in the main process, which is fast enough for most.
         predict_path: file to predict: txt (a text a line), tsv, csv, jsonl, parquet, or - for standard input.
+        encoding: of the file to predict; that of a corpus stands in the corpus.
+        on_bad_rows: what a row of the file to predict that cannot be read leads to: error, or skip, which warns and
+            writes it without a label.
 
     Raises:
         UserError: where a value above cannot be, or a file is missing or broken.
@@ -69,6 +73,8 @@ class NSMCDataModule(LightningDataModule):
         split_seed: int = 42,
         num_workers: int = 0,
         predict_path: str | None = None,
+        encoding: str = "utf-8",
+        on_bad_rows: OnBadRows = "error",
     ) -> None:
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; the corpus travels in state_dict.
@@ -90,6 +96,8 @@ class NSMCDataModule(LightningDataModule):
             dev_fraction,
             split_seed,
             predict_path,
+            encoding,
+            on_bad_rows,
         )
         self._use_cache = isinstance(tokenizer, str)  # a vocabulary is trained on the texts: they are read anyway
         self._reported: set[str] = set()

@@ -1,27 +1,29 @@
-"""Files to rows: TSV, CSV, JSON lines, Parquet, folders of texts. Every error names the file and the line."""
+"""Files to rows of id, text, label and line. Every error names the file and the line."""
 
-import codecs
-import csv
-import io
-import json
+import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
-import pyarrow
-import pyarrow.parquet
 
 from nsmc_lightning.data.corpus import Corpus, Format
+from nsmc_lightning.data.records import TEXT_COLUMNS, BadRow, Name, Record, Table, content, decoded, open_table
 from nsmc_lightning.types import UserError
 
-_TEXT_COLUMNS = ("text", "document", "sentence", "review", "comments")  # looked for where the named column is absent
-_FORMATS: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
-_LONGEST_FIELD = 100_000_000  # characters; the csv module's own limit of 131,072 is below what a text may have
+OnBadRows = Literal["error", "skip"]
 
-Record = tuple[int, dict[str | int, Any]]  # line (row in Parquet), column → value
+LONGEST_TEXT = 1_000_000
+"""Characters; a longer text is a file whose line ends or quotes went wrong, and would take minutes to tokenise."""
+
+_FORMATS: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+_SHOWN = 3  # bad rows named in the warning
+_NAMED = 10  # columns named in an error
+
+log = logging.getLogger(__name__)
 
 
 def read_labelled(path: Path, corpus: Corpus) -> pd.DataFrame:
@@ -33,20 +35,24 @@ def read_labelled(path: Path, corpus: Corpus) -> pd.DataFrame:
         1 in folders). Texts are as the file holds them: one layer of CSV quoting is undone, and "NA" is a text.
 
     Raises:
-        UserError: the file is missing, empty, not UTF-8 or broken, or lacks a column.
+        UserError: the file is missing, empty, broken or in another encoding than the corpus's, lacks a column, or
+            holds a text longer than ``LONGEST_TEXT``.
     """
     if corpus.format == "folders":
-        return _read_folders(path, [label.value for label in corpus.labels])
-    rows = list(_records(path, corpus.format, corpus.header))
-    if not rows:
-        raise UserError(f"{path}: holds no rows.")
-    labels = [_string(value) for value in _column(path, rows, corpus.label_column, "label_column")]
-    return _frame(
-        _ids(path, rows, corpus.id_column), _texts(path, rows, corpus.text_column), [line for line, _ in rows], labels
-    )
+        return _read_folders(path, [label.value for label in corpus.labels], corpus.encoding)
+    settings = {"text": corpus.text_column, "label": corpus.label_column, "id": corpus.id_column}
+    columns = {name: column for name, column in settings.items() if column is not None}
+    table = open_table(path, corpus.format, corpus.header, corpus.encoding, set(columns.values()))
+    return _rows(str(path), _unit(path), table, columns, "error")
 
 
-def read_texts(path: str, text_column: int | str, id_column: int | str | None) -> pd.DataFrame:
+def read_texts(
+    path: str,
+    text_column: Name,
+    id_column: Name | None,
+    encoding: str = "utf-8",
+    on_bad_rows: OnBadRows = "error",
+) -> pd.DataFrame:
     """Reads texts to predict; every row of the input is a row of the result, also one without text.
 
     Args:
@@ -54,6 +60,9 @@ def read_texts(path: str, text_column: int | str, id_column: int | str | None) -
         text_column: name of the text column; where it is absent: text, document, sentence, review or comments. A number
             is the column of a tsv or csv whose first line names none of these, and is then a row like the others.
         id_column: name or number of the id column; rows are numbered from 0 where it is absent.
+        encoding: of the file; parquet has its own.
+        on_bad_rows: what a row that cannot be read, or whose text is longer than ``LONGEST_TEXT``, leads to: error,
+            or skip, which warns and keeps a row without text, and without id where there is an id column, in its place.
 
     Returns:
         Columns ``id`` (str), ``text`` (str or None), ``line`` (int), as :func:`read_labelled`.
@@ -63,167 +72,119 @@ def read_texts(path: str, text_column: int | str, id_column: int | str | None) -
     """
     suffix = Path(path).suffix.lower()
     if path == "-" or suffix in (".txt", ""):
-        return _read_lines(path)
+        name = "standard input" if path == "-" else path
+        data = sys.stdin.buffer.read() if path == "-" else content(Path(path))
+        table = Table(["text"], _lines(decoded(data, name, encoding)))
+        return _rows(name, "line", table, {"text": "text"}, on_bad_rows)
     if suffix not in _FORMATS:
         raise UserError(f"{path}: the ending decides the format; give txt, {', '.join(s[1:] for s in _FORMATS)}.")
-    file, kind = Path(path), _FORMATS[suffix]
-    names = (text_column, *_TEXT_COLUMNS)
-    header = not isinstance(text_column, int) or _first_line_names(file, kind, _TEXT_COLUMNS)
-    rows = list(_records(file, kind, header))
-    if not rows:
-        raise UserError(f"{path}: holds no rows.")
-    present = rows[0][1]
-    column = next((name for name in names if name in present), text_column)
-    return _frame(
-        _ids(file, rows, id_column if id_column in present else None),
-        _texts(file, rows, column),
-        [line for line, _ in rows],
-    )
+    candidates = (text_column, *TEXT_COLUMNS)
+    header = None if isinstance(text_column, int) else True
+    wanted = {*candidates, *([] if id_column is None else [id_column])}
+    table = _settled(open_table(Path(path), _FORMATS[suffix], header, encoding, wanted))
+    names = table.names or []
+    columns = {"text": next((name for name in candidates if name in names), text_column)}
+    if id_column is not None and id_column in names:
+        columns["id"] = id_column
+    return _rows(path, _unit(Path(path)), table, columns, on_bad_rows)
 
 
-# A reader for each format
+def _settled(table: Table) -> Table:
+    """A table whose names are known: those of its first record, where each has its own."""
+    if table.names is not None:
+        return table
+    before: list[Record | BadRow] = []
+    for row in table.rows:
+        before.append(row)
+        if isinstance(row, Record):
+            return Table(list(row.values), chain(before, table.rows))
+    return Table(None, iter(before))
 
 
-def _records(path: Path, kind: Format, header: bool) -> Iterator[Record]:
-    if kind == "parquet":
-        return _parquet(path)
-    if kind == "jsonl":
-        return _json_lines(path)
-    return _table(path, kind, header)
+def _lines(text: str) -> Iterator[Record | BadRow]:
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()  # the last line's end begins no other line
+    for line, one in enumerate(lines, start=1):
+        yield Record(line, {"text": one.removesuffix("\r")})
 
 
-def _table(path: Path, kind: Format, header: bool) -> Iterator[Record]:
-    """Rows of a TSV or CSV. Empty lines are none, except in a table of one column, where they are empty texts."""
-    names: list[Any] | None = None
-    for line, fields in _lines_of_table(path, kind):
-        if not fields and (names is None or len(names) > 1):
-            continue
-        if names is None:
-            names = fields if header else list(range(len(fields)))
-            _refuse_repeated(path, names)
-            if header:
-                continue
-        fields = fields or [""]
-        if len(fields) != len(names):
-            raise UserError(
-                f"{path}, line {line}: {len(fields)} columns where {len(names)} are expected; "
-                "a text that holds the separator must stand in quotes."
-            )
-        yield line, dict(zip(names, fields, strict=True))
-
-
-def _lines_of_table(path: Path, kind: Format) -> Iterator[tuple[int, list[str]]]:
-    """Each row's first line and its fields, unquoted as pandas does; what pandas would silently misread is refused."""
-    csv.field_size_limit(_LONGEST_FIELD)
-    content = io.StringIO(_decoded(_content(path), str(path)), newline="")
-    reader = csv.reader(content, delimiter="\t" if kind == "tsv" else ",", strict=True)
-    line = 1
-    try:
-        for fields in reader:
-            yield line, fields
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise UserError(
-            f"{path}, line {line}: a quote of the row that begins here is open or misplaced ({error}); "
-            'a text that begins with a quote must stand in quotes, with its own doubled: """Good"" they say".'
-        ) from error
-
-
-def _first_line_names(path: Path, kind: Format, names: tuple[str, ...]) -> bool:
-    """Whether the first line of a table is a header with one of the names; other formats always name their columns."""
-    if kind not in ("tsv", "csv"):
-        return True
-    _, fields = next(_lines_of_table(path, kind), (1, []))
-    return any(name in fields for name in names)
-
-
-def _json_lines(path: Path) -> Iterator[Record]:
-    # Not splitlines: it would also break at characters that JSON strings may hold, such as U+2028.
-    for line, text in enumerate(_decoded(_content(path), str(path)).split("\n"), start=1):
-        if not text.strip():
-            continue
-        try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {line}: not JSON ({error.msg}); each line must be one object.") from error
-        if not isinstance(record, dict):
-            raise UserError(f"{path}, line {line}: not a JSON object but {type(record).__name__}.")
-        yield line, record
-
-
-def _parquet(path: Path) -> Iterator[Record]:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file.")
-    try:
-        # Not pandas: it would turn integers with a gap among them into floats.
-        records = pyarrow.parquet.read_table(path).to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as Parquet ({str(error).splitlines()[0]}).") from error
-    yield from enumerate(records, start=1)
-
-
-def _read_folders(path: Path, labels: list[str]) -> pd.DataFrame:
+def _read_folders(path: Path, labels: list[str], encoding: str) -> pd.DataFrame:
     """Texts as the files hold them, markup included."""
-    ids, texts, read_labels = [], [], []
+    rows: list[Record | BadRow] = []
     for label in labels:
         folder = path / label
         if not folder.is_dir():
             raise UserError(f"{folder}: there is no such folder; each label's texts stand in a folder of its name.")
         for file in sorted(folder.glob("*.txt"), key=_natural):
-            ids.append(f"{label}/{file.stem}")
-            texts.append(_string(_decoded(file.read_bytes(), str(file))))
-            read_labels.append(label)
-    if not ids:
+            text = decoded(content(file), str(file), encoding)
+            if reason := _fault_of_text(text, "text"):
+                raise UserError(f"{file}: {reason}")
+            rows.append(Record(1, {"id": f"{label}/{file.stem}", "text": text, "label": label}))
+    if not rows:
         raise UserError(f"{path}: holds no texts (*.txt) below {', '.join(labels)}.")
-    return _frame(ids, texts, [1] * len(ids), read_labels)
+    columns: dict[str, Name] = {name: name for name in ("text", "label", "id")}
+    return _rows(str(path), "line", Table(None, iter(rows)), columns, "error")
 
 
-def _read_lines(path: str) -> pd.DataFrame:
-    content = sys.stdin.buffer.read() if path == "-" else _content(Path(path))
-    name = "standard input" if path == "-" else path
-    lines = _decoded(content, name).split("\n")
-    if lines[-1] == "":
-        lines.pop()  # the last line's end begins no other line
-    if not lines:
-        raise UserError(f"{name}: holds no texts.")
-    texts = [_string(line.removesuffix("\r")) for line in lines]
-    return _frame([str(i) for i in range(len(texts))], texts, list(range(1, len(texts) + 1)))
+# Records to columns
 
 
-# Columns of the result
+def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_rows: OnBadRows) -> pd.DataFrame:
+    """The frame of a file's rows; ``columns`` says in which column its text, and its id and label if any, stand."""
+    if table.names:
+        for ours, column in columns.items():
+            if column not in table.names:
+                raise UserError(f"{name}: {_no_column(ours, column, table.names)}")
+    result: dict[str, list[Any]] = {"id": [], **{ours: [] for ours in columns}, "line": []}
+    bad: list[BadRow] = []
+    for number, row in enumerate(table.rows):
+        values = row if isinstance(row, BadRow) else _values(row, columns)
+        if isinstance(values, BadRow):
+            if on_bad_rows == "error":
+                raise UserError(f"{name}, {unit} {values.line}: {values.reason}")
+            bad.append(values)
+            values = dict.fromkeys(columns)
+        values["id"] = (values["id"] or "") if "id" in columns else str(number)
+        for ours, value in {**values, "line": row.line}.items():
+            result[ours].append(value)
+    if not result["line"]:
+        raise UserError(f"{name}: holds no rows.")
+    _warn_of(bad, name, unit)
+    ordered = {ours: pd.Series(result[ours], dtype=object) for ours in ("id", "text", "label") if ours in result}
+    return pd.DataFrame({**ordered, "line": pd.Series(result["line"], dtype="int64")})
 
 
-def _frame(
-    ids: list[str], texts: list[str | None], lines: list[int], labels: list[str | None] | list[str] | None = None
-) -> pd.DataFrame:
-    columns: dict[str, pd.Series] = {"id": pd.Series(ids, dtype=object), "text": pd.Series(texts, dtype=object)}
-    if labels is not None:
-        columns["label"] = pd.Series(labels, dtype=object)
-    return pd.DataFrame({**columns, "line": pd.Series(lines, dtype="int64")})
+def _values(record: Record, columns: dict[str, Name]) -> dict[str, Any] | BadRow:
+    values: dict[str, Any] = {}
+    for ours, column in columns.items():
+        if column not in record.values:
+            return BadRow(record.line, _no_column(ours, column, list(record.values)))
+        values[ours] = record.values[column]
+    if reason := _fault_of_text(values["text"], columns["text"]):
+        return BadRow(record.line, reason)
+    return {ours: (value or None) if ours == "text" else _string(value) for ours, value in values.items()}
 
 
-def _column(path: Path, rows: list[Record], column: int | str, setting: str) -> list[Any]:
-    for line, record in rows:
-        if column not in record:
-            raise UserError(
-                f"{_place(path, line)}: no column {column!r}; there are {', '.join(map(str, record))}. "
-                f"Name it with --data.corpus.{setting}."
-            )
-    return [record[column] for _, record in rows]
+def _fault_of_text(value: object, column: Name) -> str | None:
+    if not isinstance(value, str | None):
+        return f"the {column} is not a text but {type(value).__name__}."
+    if value is not None and len(value) > LONGEST_TEXT:
+        return f"a text of {len(value):,} characters, more than {LONGEST_TEXT:,}: is a line end or a quote missing?"
+    return None
 
 
-def _texts(path: Path, rows: list[Record], column: int | str) -> list[str | None]:
-    values = _column(path, rows, column, "text_column")
-    for (line, _), value in zip(rows, values, strict=True):
-        if not isinstance(value, str | None):
-            raise UserError(f"{_place(path, line)}: the {column} is not a text but {type(value).__name__}.")
-    return [value or None for value in values]
+def _no_column(ours: str, column: Name, names: Sequence[Name]) -> str:
+    shown = [*map(str, names[:_NAMED]), *(["…"] if len(names) > _NAMED else [])]
+    return f"no column {column!r}; there are {', '.join(shown)[:200]}. Name it with --data.corpus.{ours}_column."
 
 
-def _ids(path: Path, rows: list[Record], column: int | str | None) -> list[str]:
-    if column is None:
-        return [str(i) for i in range(len(rows))]
-    return [_string(value) or "" for value in _column(path, rows, column, "id_column")]
+def _warn_of(bad: list[BadRow], name: str, unit: str) -> None:
+    if not bad:
+        return
+    shown = "; ".join(f"{unit} {row.line}: {row.reason.rstrip('.')}" for row in bad[:_SHOWN])
+    more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
+    log.warning(f"{name}: {len(bad):,} bad rows get no label ({shown}{more}).")
 
 
 def _string(value: object) -> str | None:
@@ -235,42 +196,10 @@ def _string(value: object) -> str | None:
     return str(value)
 
 
-# Small parts of the above
-
-
-def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file.")
-    return path.read_bytes()
-
-
-def _decoded(content: bytes, name: str) -> str:
-    """UTF-8 as text, without its mark; anything else is refused by its line, with the way to convert it."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-    other = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp949"
-    try:
-        content.decode(other)
-    except UnicodeDecodeError:
-        raise UserError(f"{name}, line {line}: not UTF-8; save the file as UTF-8.") from None
-    raise UserError(
-        f"{name}, line {line}: not UTF-8; it reads as {other.upper()}. "
-        f"Convert it: iconv -f {other} -t utf-8 FILE > CONVERTED"
-    )
-
-
-def _refuse_repeated(path: Path, names: list[Any]) -> None:
-    for name in names:
-        if name != "" and names.count(name) > 1:
-            raise UserError(f"{path}: the header names the column {name!r} twice.")
-
-
 def _natural(file: Path) -> tuple[list[str | int], str]:
     """Numbers in names by their value: 9_10 before 10_2, whatever the file system says."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.stem)], file.stem
 
 
-def _place(path: Path, line: int) -> str:
-    return f"{path}, {'row' if path.suffix == '.parquet' else 'line'} {line}"
+def _unit(path: Path) -> str:
+    return "row" if path.suffix == ".parquet" else "line"

@@ -10,7 +10,7 @@ from nsmc_lightning.data.cache import file_digest
 from nsmc_lightning.data.clean import clean_test, clean_train, has_text
 from nsmc_lightning.data.corpus import Corpus, Source
 from nsmc_lightning.data.download import fetch
-from nsmc_lightning.data.read import read_labelled, read_texts
+from nsmc_lightning.data.read import OnBadRows, read_labelled, read_texts
 from nsmc_lightning.data.split import split_rows
 from nsmc_lightning.types import UserError
 
@@ -27,6 +27,8 @@ class PartRows(dict[str, pd.DataFrame]):
         dev_fraction: share of train that becomes dev where the corpus has none.
         split_seed: of that split.
         predict_path: file of the part predict.
+        encoding: of that file.
+        on_bad_rows: what a row of it that cannot be read leads to, see :func:`~nsmc_lightning.data.read.read_texts`.
 
     Raises:
         UserError: on asking for a part whose file is missing, broken, or has changed since its digest was taken.
@@ -40,6 +42,8 @@ class PartRows(dict[str, pd.DataFrame]):
         dev_fraction: float,
         split_seed: int,
         predict_path: str | None,
+        encoding: str,
+        on_bad_rows: OnBadRows,
     ) -> None:
         super().__init__()
         self.corpus = corpus
@@ -48,6 +52,8 @@ class PartRows(dict[str, pd.DataFrame]):
         self.dev_fraction = dev_fraction
         self.split_seed = split_seed
         self.predict_path = predict_path
+        self.encoding = encoding
+        self.on_bad_rows: OnBadRows = on_bad_rows
         self.counts: dict[str, dict[str, int]] = {}
         """What cleaning did to the file of each part that was read."""
         self._digests: dict[Path, str] = {}
@@ -114,7 +120,8 @@ class PartRows(dict[str, pd.DataFrame]):
     def _predict(self) -> pd.DataFrame:
         if self.predict_path is None:
             raise UserError("predict needs texts: give --data.predict_path FILE, or - for standard input.")
-        return read_texts(self.predict_path, self.corpus.text_column, self.corpus.id_column)
+        columns = self.corpus.text_column, self.corpus.id_column
+        return read_texts(self.predict_path, *columns, self.encoding, self.on_bad_rows)
 
     def _read(self, part: str) -> pd.DataFrame:
         path = self.path(part)

@@ -188,8 +188,8 @@ def test_json_lines_and_parquet_to_predict(tmp_path: Path) -> None:
         (HEADER + "1\t가\t0\n2\t나\n", ["line 3", "2 columns"]),
         (HEADER + '1\t"가\n나"\t0\n2\t"다\t0\n3\t라\t0\n', ["line 4", "quote", "open"]),
         (HEADER + '1\t"최고" 라고\t0\n', ["line 2", "quote"]),
-        (HEADER.encode() + "1\t가\t0\n2\t재미있는 영화\t1\n".encode("cp949"), ["line 2", "CP949", "iconv -f cp949"]),
-        ((HEADER + "1\t가\t0\n").encode("utf-16"), ["line 1", "UTF-16", "iconv -f utf-16"]),
+        (HEADER.encode() + "1\t가\t0\n2\t재미있는 영화\t1\n".encode("cp949"), ["line 2", "CP949", "encoding: cp949"]),
+        ((HEADER + "1\t가\t0\n").encode("utf-16"), ["line 1", "UTF-16", "encoding: utf-16"]),
         (HEADER.encode() + "1\t가\t0\n2\t나".encode() + b"\xff\xff\t0\n", ["line 3", "not UTF-8"]),
     ],
 )
@@ -252,9 +252,9 @@ def test_missing_files(tmp_path: Path, kind: Any) -> None:
     [
         ("in.csv", "title,stars\n가,1\n", ["title, stars", "--data.corpus.text_column"]),
         ("in.csv", "", ["holds no rows"]),
-        ("in.txt", "", ["holds no texts"]),
+        ("in.txt", "", ["holds no rows"]),
         ("in.xlsx", "", ["txt, tsv, csv, jsonl, parquet"]),
-        ("in.txt", "first\n재미있는 영화".encode("cp949"), ["line 2", "iconv -f cp949"]),
+        ("in.txt", "first\n재미있는 영화".encode("cp949"), ["line 2", "--data.encoding cp949"]),
     ],
 )
 def test_texts_that_cannot_be_read(tmp_path: Path, name: str, content: str | bytes, words: list[str]) -> None:
