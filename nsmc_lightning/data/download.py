@@ -169,7 +169,7 @@ def _unpacked(archive: Path, source: Source, cached: Path) -> Path:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpacks a tar.gz, all of it or nothing; only plain files below the folder, and no more than texts could grow to."""
+    """Unpacks a tar.gz, all of it or nothing: plain files below the folder only, no more than texts could grow to."""
     limit = max(_SMALL, _GROWTH * archive.stat().st_size)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:

@@ -317,6 +317,63 @@ def test_an_archive_that_is_refused(content: bytes, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("outside.txt"))
 
 
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "", size: int = 0) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, target, size
+    return info
+
+
+@pytest.mark.parametrize(
+    ("hostile", "reason"),
+    [
+        (member("../outside.txt"), "leads outside"),
+        (member("aclImdb/../../outside.txt"), "leads outside"),
+        (member("{outside}"), "leads outside"),
+        (member("link", tarfile.SYMTYPE, "{outside}"), "is a link"),
+        (member("link", tarfile.SYMTYPE, "aclImdb"), "is a link"),
+        (member("link", tarfile.LNKTYPE, "../outside.txt"), "is a link"),
+        (member("device", tarfile.CHRTYPE), "is a link or a device"),
+        (member("pipe", tarfile.FIFOTYPE), "is a link or a device"),
+        (member("huge.txt", size=1 << 40), "1,099,511,627,776 bytes"),
+        (member("huge.txt", tarfile.GNUTYPE_SPARSE, size=1 << 40), "bytes"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else f"{value.name} {value.type!r} {value.size}",
+)
+def test_members_that_are_refused_by_name(hostile: tarfile.TarInfo, reason: str, tmp_path: Path) -> None:
+    outside = str(tmp_path / "outside.txt")
+    for field in ("name", "linkname"):
+        setattr(hostile, field, getattr(hostile, field).replace("{outside}", outside))
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.addfile(member("aclImdb/train/neg/0_2.txt"))
+        tar.addfile(hostile)
+        tar.addfile(member(f"{hostile.name}/outside.txt"))  # through a link, where one was made
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "aclImdb_v1.tar.gz").write_bytes(buffer.getvalue())
+    with pytest.raises(UserError, match=f"cannot be unpacked.*{re.escape(hostile.name)}.*{reason}"):
+        fetch(part_source("train"), mine, "imdb", tmp_path / "cache")
+    assert names(tmp_path / "cache" / "imdb") == []
+    assert names(tmp_path) == ["cache", "mine"]
+
+
+@pytest.mark.parametrize("where", ["within", "behind", "in a header"])
+def test_an_archive_that_grows_beyond_texts_is_refused(where: str, tmp_path: Path) -> None:
+    zeros = bytes(1 << 20)
+    with gzip.open(tmp_path / "aclImdb_v1.tar.gz", "wb", compresslevel=1) as file:
+        if where == "within":
+            file.write(
+                b"".join(member(f"aclImdb/train/neg/{i}.txt", size=30 << 20).tobuf() + 30 * zeros for i in "012")
+            )
+        elif where == "behind":
+            file.write(gzip.decompress(REVIEWS) + 70 * zeros)
+        else:
+            file.write(member("header", tarfile.XHDTYPE, size=70 << 20).tobuf() + 70 * zeros)
+    with pytest.raises(UserError, match=r"cannot be unpacked \(it unpacks to far more"):
+        fetch(part_source("train"), tmp_path, "imdb", tmp_path / "cache")
+    assert names(tmp_path / "cache" / "imdb") == []
+
+
 def test_an_archive_without_the_part(tmp_path: Path) -> None:
     (tmp_path / "aclImdb_v1.tar.gz").write_bytes(REVIEWS)
     with pytest.raises(UserError, match="holds no aclImdb/dev"):

@@ -172,6 +172,114 @@ def test_json_lines_and_parquet_to_predict(tmp_path: Path) -> None:
         assert table(read_texts(str(tmp_path / name), 0, None)) == [("0", "가", 1), ("1", None, 2)]
 
 
+# Other encodings
+
+
+@pytest.mark.parametrize("encoding", ["cp949", "euc-kr", "utf-16", "utf-8", "UTF_8"])
+def test_files_in_the_encoding_that_is_named(path: Path, encoding: str) -> None:
+    content = (HEADER + "1\t재미있는 영화\t0\r\n").encode(encoding)
+    expected = ("1", "재미있는 영화", "0", 2)
+    assert table(read_labelled(write(path, content), replace(CORPUS, encoding=encoding))) == [expected]
+    assert read_texts(str(path), "text", "id", encoding)["text"].tolist() == ["재미있는 영화"]
+
+
+def test_utf8_may_begin_with_a_mark_whatever_its_name(path: Path) -> None:
+    write(path, b"\xef\xbb\xbf" + HEADER.encode() + b"1\ta\t0\n")
+    for name in ("utf-8", "UTF8", "utf_8"):
+        assert read_texts(str(path), "text", "id", name)["id"].tolist() == ["1"]
+
+
+@pytest.mark.parametrize("encoding", ["korean", "rot13", "no-such"])
+def test_encodings_that_there_are_not(path: Path, encoding: str) -> None:
+    write(path, HEADER + "1\t가\t0\n")
+    if encoding == "korean":  # one that Python knows, but not the file's
+        with pytest.raises(UserError, match=r"rows\.tsv, line 2: not KOREAN; save the file as UTF-8"):
+            read_texts(str(write(path, "text\n가\n".encode() + b"\xff\n")), "text", None, encoding)
+        return
+    with pytest.raises(UserError, match=f"'{encoding}': there is no such encoding"):
+        read_texts(str(path), "text", None, encoding)
+
+
+# Rows that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts", "lines"),
+    [
+        (
+            "in.tsv",
+            'text\tstars\n가\t1\n나\n"다" 라\t3\n마\t4\t5\n\n바\t\n',
+            ["가", None, None, None, "바"],
+            [2, 3, 4, 5, 7],
+        ),
+        ("in.csv", 'text,stars\n"가\n나"다,1\n라,2\n', [None, "라"], [2, 4]),
+        (
+            "in.jsonl",
+            '{"text": "가"}\n{"text": \n{"no": 1}\n{"text": 3}\n[]\n{"text": "나"}\n',
+            ["가", None, None, None, None, "나"],
+            [*range(1, 7)],
+        ),
+        (
+            "in.jsonl",
+            "[" * 100_000 + '\n{"text": "가", "id": 1' + "0" * 5_000 + '}\n{"text": "나"}',
+            [None, None, "나"],
+            [1, 2, 3],
+        ),
+    ],
+    ids=["tsv", "csv", "jsonl", "deep and long"],
+)
+def test_bad_rows_are_refused_or_keep_their_place(
+    name: str, content: str, texts: list[Any], lines: list[int], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = str(write(tmp_path / name, content))
+    with pytest.raises(UserError, match=rf"{name}, line {lines[texts.index(None)]}: "):
+        read_texts(path, "text", None)
+    frame = read_texts(path, "text", None, on_bad_rows="skip")
+    assert table(frame) == [(str(i), *row) for i, row in enumerate(zip(texts, lines, strict=True))]
+    assert f"{path}: {texts.count(None)} bad rows get no label (line {lines[texts.index(None)]}: " in caplog.text
+
+
+def test_a_bad_row_has_no_id_where_there_is_a_column(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.csv", "id,text\n7,가\n8\n9,나\n")
+    assert read_texts(str(path), "text", "id", on_bad_rows="skip")["id"].tolist() == ["7", "", "9"]
+
+
+def test_an_open_quote_is_never_skipped(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.csv", 'text\n가\n"나\n다\n')
+    with pytest.raises(UserError, match="line 3: a quote"):  # all that follows might be its text
+        read_texts(str(path), "text", None, on_bad_rows="skip")
+
+
+def test_a_missing_column_is_never_skipped(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.csv", "title,stars\n가,1\n")
+    with pytest.raises(UserError, match="no column"):
+        read_texts(str(path), "text", None, on_bad_rows="skip")
+
+
+def test_a_text_of_100_mb_is_refused_or_skipped(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.txt", "가\n" + "x" * 100_000_000 + "\n나\n")
+    with pytest.raises(UserError, match=r"line 2: a text of 100,000,000 characters"):
+        read_texts(str(path), "text", None)
+    assert read_texts(str(path), "text", None, on_bad_rows="skip")["text"].tolist() == ["가", None, "나"]
+
+
+def test_a_million_columns(tmp_path: Path) -> None:
+    names = [f"c{i}" for i in range(1_000_000)]
+    path = write(tmp_path / "in.csv", f"{','.join(names)}\n" + "," * 999_999 + "\n")
+    with pytest.raises(UserError, match=r"no column 'text'; there are c0, c1") as refused:
+        read_texts(str(path), "text", None)
+    assert len(str(refused.value)) < 500
+    assert read_texts(str(path), "c999999", "c3")["text"].tolist() == [None]
+
+
+def test_nuls_are_text(tmp_path: Path) -> None:
+    assert read_texts(str(write(tmp_path / "in.txt", "\0가\0\n\0\n")), "text", None)["text"].tolist() == [
+        "\0가\0",
+        "\0",
+    ]
+    assert read_texts(str(write(tmp_path / "in.csv", "text\n가\0\n")), "text", None)["text"].tolist() == ["가\0"]
+
+
 # What is refused
 
 
