@@ -78,7 +78,7 @@ def test_a_validation_that_was_cut_short_is_run_whole(recipe: Path, tmp_path: Pa
     last = stopped_whole(run, TERM, tmp_path)
     measured = {}
     for name, command in (("small", ["fit", "--trainer.max_epochs=1"]), ("alone", ["validate", "--name=alone"])):
-        on = Run([*command, "--ckpt_path", str(last)])
+        on = Run([*command, "--ckpt_path", str(last), "--log_dir", str(tmp_path)])
         assert on.end() == 0, on.stderr[-3000:]
         table = pd.read_csv(sorted((tmp_path / name).glob("version_*"))[-1] / "metrics.csv")
         measured[name] = table[["val/accuracy", "val/f1", "val/loss"]].dropna().iloc[-1].tolist()
@@ -88,7 +88,7 @@ def test_a_validation_that_was_cut_short_is_run_whole(recipe: Path, tmp_path: Pa
 @pytest.mark.faults
 def test_before_training_a_signal_leaves_nothing_to_go_on_from(recipe: Path, tmp_path: Path) -> None:
     run = fit(recipe, tmp_path)
-    run.wait_for("random weights")
+    run.wait_for("rows out")  # said while the data is read
     run.send(TERM, "parent")
     assert run.end() == 143, run.stderr[-3000:]
     assert "Traceback" not in run.stderr
@@ -99,7 +99,7 @@ def test_before_training_a_signal_leaves_nothing_to_go_on_from(recipe: Path, tmp
 def test_a_loss_that_is_no_number_ends_the_run_with_its_reviews(
     recipe: Path, tmp_path: Path, processes: list[str]
 ) -> None:
-    run = fit(recipe, tmp_path, *processes, "--model.lr=1e38", "--model.warmup_ratio=0", "--trainer.max_epochs=2")
+    run = fit(recipe, tmp_path, *processes, "--model.lr=1e30", "--model.warmup_ratio=0", "--trainer.max_epochs=2")
     assert run.end() == 2, run.stderr[-3000:]
     assert "Traceback" not in run.stderr
     assert "the loss is not finite" in run.stderr
