@@ -119,8 +119,8 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
             table.to_json(temporary, orient="records", lines=True, force_ascii=False, double_precision=15)
         else:
             # All texts in quotes: the csv module leaves a carriage return bare, and readers take it for a line's end.
-            quoting = csv.QUOTE_NONNUMERIC
-            table.to_csv(temporary, index=False, sep="\t" if path.suffix == ".tsv" else ",", quoting=quoting)
+            separator = "\t" if path.suffix == ".tsv" else ","
+            table.to_csv(temporary, index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -191,7 +191,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 class _Bounded:
     """A stream that refuses to be read beyond ``limit`` bytes, also in headers and behind the archive's end."""
 
-    def __init__(self, stream: IO[bytes], limit: int) -> None:
+    def __init__(self, stream: gzip.GzipFile, limit: int) -> None:
         self._stream, self._left = stream, limit
 
     def read(self, size: int) -> bytes:

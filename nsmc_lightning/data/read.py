@@ -137,6 +137,7 @@ def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_r
             if column not in table.names:
                 raise UserError(f"{name}: {_no_column(ours, column, table.names)}")
     result: dict[str, list[Any]] = {"id": [], **{ours: [] for ours in columns}, "line": []}
+    nothing: dict[str, Any] = dict.fromkeys(columns)
     bad: list[BadRow] = []
     for number, row in enumerate(table.rows):
         values = row if isinstance(row, BadRow) else _values(row, columns)
@@ -144,9 +145,10 @@ def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_r
             if on_bad_rows == "error":
                 raise UserError(f"{name}, {unit} {values.line}: {values.reason}")
             bad.append(values)
-            values = dict.fromkeys(columns)
+            values = dict(nothing)
         values["id"] = (values["id"] or "") if "id" in columns else str(number)
-        for ours, value in {**values, "line": row.line}.items():
+        result["line"].append(row.line)
+        for ours, value in values.items():
             result[ours].append(value)
     if not result["line"]:
         raise UserError(f"{name}: holds no rows.")
