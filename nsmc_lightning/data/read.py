@@ -137,7 +137,6 @@ def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_r
             if column not in table.names:
                 raise UserError(f"{name}: {_no_column(ours, column, table.names)}")
     result: dict[str, list[Any]] = {"id": [], **{ours: [] for ours in columns}, "line": []}
-    nothing: dict[str, Any] = dict.fromkeys(columns)
     bad: list[BadRow] = []
     for number, row in enumerate(table.rows):
         values = row if isinstance(row, BadRow) else _values(row, columns)
@@ -145,7 +144,7 @@ def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_r
             if on_bad_rows == "error":
                 raise UserError(f"{name}, {unit} {values.line}: {values.reason}")
             bad.append(values)
-            values = dict(nothing)
+            values = dict.fromkeys(columns)
         values["id"] = (values["id"] or "") if "id" in columns else str(number)
         result["line"].append(row.line)
         for ours, value in values.items():
@@ -153,8 +152,11 @@ def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_r
     if not result["line"]:
         raise UserError(f"{name}: holds no rows.")
     _warn_of(bad, name, unit)
-    ordered = {ours: pd.Series(result[ours], dtype=object) for ours in ("id", "text", "label") if ours in result}
-    return pd.DataFrame({**ordered, "line": pd.Series(result["line"], dtype="int64")})
+    frame: dict[str, pd.Series] = {
+        ours: pd.Series(result[ours], dtype=object) for ours in ("id", "text", "label") if ours in result
+    }
+    frame["line"] = pd.Series(result["line"], dtype="int64")
+    return pd.DataFrame(frame)
 
 
 def _values(record: Record, columns: dict[str, Name]) -> dict[str, Any] | BadRow:
