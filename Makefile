@@ -33,7 +33,7 @@ benchmark: install
 
 # All that tests/faults does to running processes: signals, kills, full disks. About 20 minutes on 2 cores.
 faults: install
-	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
+	NSMC_CASES=1000 $(BIN)/python -m pytest tests/faults tests/data/test_properties.py -m "faults or not faults"
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -19,7 +19,16 @@ def write(path: Path, word: str) -> None:
 
 def part_rows(folder: Path, dev: str | None = None) -> PartRows:
     corpus = Corpus("own", Source("train.csv"), LABELS, dev=Source(dev) if dev else None, format="csv")
-    return PartRows(corpus, folder, folder / "cache", dev_fraction=0.1, split_seed=1, predict_path=None, encoding="utf-8", on_bad_rows="error")
+    return PartRows(
+        corpus,
+        folder,
+        folder / "cache",
+        dev_fraction=0.1,
+        split_seed=1,
+        predict_path=None,
+        encoding="utf-8",
+        on_bad_rows="error",
+    )
 
 
 def test_train_and_dev_of_one_file_are_read_together(tmp_path: Path) -> None:
