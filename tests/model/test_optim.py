@@ -14,7 +14,7 @@ from nsmc_lightning.types import UserError
 
 
 def build(config: dict[str, Any], pooler: bool = False) -> tuple[nn.Module, ClassifierHead]:
-    return load_encoder(config, pretrained=True, need_pooler=pooler), ClassifierHead(16, 2, "cls", 0.1)
+    return load_encoder(config, pretrained=True, need_pooler=pooler), ClassifierHead(16, 2, 0.1)
 
 
 def settings(groups: list[dict[str, Any]]) -> dict[int, tuple[float, float]]:
