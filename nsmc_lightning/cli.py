@@ -54,6 +54,7 @@ _EXPECTED = {
     "Experiment logs directory": "a run's folder is claimed before its loggers open it",
     ".*isinstance.treespec, LeafSpec.. is deprecated": "between lightning and torch",
     "The '.*_dataloader' does not have many workers": "batches are cut from arrays in memory",
+    "You're resuming from a checkpoint that ended before": "the data module goes on at its place in the epoch",
 }
 
 
