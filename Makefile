@@ -26,12 +26,12 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# Us and the peers in turns, about 25 minutes on 2 cores; try `make benchmark ARGS=--quick` first. Nothing else may run.
+# Us and the peers in turns, about 17 minutes on 2 cores; try `make benchmark ARGS=--quick` first. Nothing else may run.
 benchmark: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
-# All that tests/faults does to running processes: signals, kills, full disks. About 20 minutes on 2 cores.
+# All that tests/faults does to running processes: signals, kills, full disks. Takes long: most start processes of their own.
 faults: install
 	NSMC_CASES=1000 $(BIN)/python -m pytest tests/faults tests/data/test_properties.py -m "faults or not faults"
 

@@ -72,7 +72,7 @@ def _quiet_libraries(command: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _EXPECTED:
         warnings.filterwarnings("ignore", message=message)
-    if command != "fit":  # evaluation writes no checkpoints; in fit it says that the best so far is not carried over
+    if command != "fit":  # evaluation writes no checkpoints; in fit, under another --name, the best so far stays behind
         warnings.filterwarnings("ignore", message="The dirpath has changed from")
 
 

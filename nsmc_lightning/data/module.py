@@ -45,7 +45,7 @@ class NSMCDataModule(LightningDataModule):
         max_length: tokens a review is cut to, special tokens included.
         batch_size: reviews in a training batch, for each device.
         max_tokens: token slots in a batch of validation, test and prediction, for each device.
-        packed: lay training reviews end to end in rows, so that nothing is computed on padding; False pads batches of
+        packed: lay training reviews end to end in rows, so that little is computed on padding; False pads batches of
             like length, as is done for encoders that cannot take packed rows.
         dev_fraction: share of the training part that becomes the dev part where the corpus has none.
         split_seed: of the dev split; kept apart from the run's seed so that seeds can be compared on one split.
