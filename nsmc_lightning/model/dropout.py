@@ -8,7 +8,7 @@ from torch.autograd.function import once_differentiable
 
 
 class FastDropout(nn.Dropout):
-    """``nn.Dropout`` with 16 random bits a number in place of a random float: on a CPU about twice to four times as fast.
+    """``nn.Dropout`` with 16 random bits a number in place of a random float: two to four times as fast on a CPU.
 
     Other devices, and code that is being compiled, get ``nn.Dropout``'s own, which is fast there. The probability is
     rounded to a multiple of 2 ** -16.
