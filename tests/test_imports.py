@@ -18,7 +18,7 @@ ROOMS = {
     "trust": {"types"},
     "data": {"types", "data"},
     "model": {"types", "model"},
-    "callbacks": {"types", "callbacks", "checkpoint", "provenance"},
+    "callbacks": {"types", "model", "callbacks", "checkpoint", "provenance"},
     "commands": {"types", "checkpoint", "data", "model", "commands"},
     "loggers": set(),
     "lightning_cli": {

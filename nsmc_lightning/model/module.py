@@ -14,6 +14,7 @@ from nsmc_lightning.model.backbone import encoder_limits, load_encoder
 from nsmc_lightning.model.dropout import use_fast_dropout
 from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens
 from nsmc_lightning.model.hidden import first_token_states, takes_packed_rows, token_states
+from nsmc_lightning.model.linear import use_fast_linear
 from nsmc_lightning.model.loss import build_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
 from nsmc_lightning.model.optim import parameter_groups, resolve_warmup, warmup_schedule
@@ -92,6 +93,7 @@ class BertClassifierModule(LightningModule):
         num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
         self.head = ClassifierHead(self.encoder.config.hidden_size, num_outputs, dropout)
         use_fast_dropout(self.encoder)
+        use_fast_linear(self.encoder)
         self.packed_rows = takes_packed_rows(self.encoder)
         metrics = build_metrics(num_labels)
         self.train_metrics = metrics.clone(prefix="train/")
