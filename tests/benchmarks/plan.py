@@ -66,7 +66,7 @@ class _Sizes:
     gpu_batch_sizes: tuple[int, ...] = (64, 256)
 
 
-_CPU = _Sizes(training=6_400, small=12, large=6, predict=512, starts=(15_000, 150_000), rounds=3)
+_CPU = _Sizes(training=6_400, small=12, large=6, predict=1_024, starts=(15_000, 150_000), rounds=3)
 _GPU = _Sizes(training=0, small=400, large=400, predict=5_000, starts=(15_000, 150_000), rounds=3)
 _QUICK = _Sizes(training=256, small=2, large=2, predict=64, starts=(500, 5_000), rounds=1, gpu_batch_sizes=(64,))
 
@@ -184,5 +184,12 @@ def _single(job: Job, corpora: _Corpora, sizes: _Sizes, backbone: Path) -> tuple
         # A Job equal to the one before it would be the same measurement; the step more tells them apart.
         f"{many:,} reviews, again": replace(large_start, steps=5),
     }
-    profile = replace(job, contender="profile_ours", corpus=corpora.first(4 * job.batch_size), warmup=2, steps=2)
+    profile = replace(
+        job,
+        contender="profile_ours",
+        corpus=corpora.first(4 * job.batch_size),
+        warmup=2,
+        steps=2,
+        attention_dropout=0.0,
+    )
     return padding, starts, profile
