@@ -16,13 +16,15 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from nsmc_lightning.callbacks.predictions import prediction_table, write_table
+from nsmc_lightning.data.batch import collate
 from nsmc_lightning.data.clean import clean_text, clean_train, undo_quoting
 from nsmc_lightning.data.corpus import Corpus, Label, Source
-from nsmc_lightning.data.encode import encode
+from nsmc_lightning.data.encode import Encoded, encode
 from nsmc_lightning.data.read import read_labelled, read_texts
+from nsmc_lightning.data.sampler import LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.split import normalise_for_matching, split_rows
 from nsmc_lightning.data.tokenizer import train_tokenizer
-from nsmc_lightning.types import UserError
+from nsmc_lightning.types import Batch, UserError
 
 CASES = int(os.environ.get("NSMC_CASES", "100"))
 settings.register_profile(
@@ -140,6 +142,62 @@ def test_every_text_is_encoded(tokenizer: PreTrainedTokenizerFast, texts: list[s
         assert ids[-1] == tokenizer.sep_token_id
         assert not {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id} & set(ids[1:-1])
         assert ids.max() < len(tokenizer)
+
+
+# Batches
+
+
+LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=80)
+
+
+def unpacked(batch: Batch) -> list[list[int]]:
+    """Token ids of each review of a batch of packed rows, by what the batch says of its slots."""
+    assert batch.first_tokens is not None
+    assert batch.position_ids is not None
+    width = batch.input_ids.shape[1]
+    reviews = []
+    for number, first in enumerate(batch.first_tokens.tolist(), start=1):
+        slots = (batch.attention_mask.flatten() == number).nonzero().flatten()
+        assert slots.tolist() == list(range(first, first + len(slots)))  # end to end
+        assert slots[0] // width == slots[-1] // width  # in one row
+        assert batch.position_ids.flatten()[slots].tolist() == list(range(len(slots)))
+        reviews.append(batch.input_ids.flatten()[slots].tolist())
+    return reviews
+
+
+@given(lengths=LENGTHS, rows=st.integers(1, 9), wider=st.integers(0, 30), data=st.data())
+def test_packing_keeps_every_token_of_every_review_once(
+    lengths: list[int], rows: int, wider: int, data: st.DataObject
+) -> None:
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    encoded = Encoded(np.arange(1, offsets[-1] + 1, dtype=np.int32), offsets, np.asarray(lengths, np.int32))
+    chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True))
+    labels = np.arange(len(lengths)) % 3
+    batch = collate(encoded, labels, chosen, 0, (rows, max(lengths) + wider))
+    assert unpacked(batch) == [encoded.ids(row).tolist() for row in chosen]
+    empty = batch.attention_mask == 0
+    assert batch.num_tokens == int((~empty).sum()) == sum(lengths[row] for row in chosen)
+    assert (batch.input_ids[empty] == 0).all()
+    assert batch.rows.tolist() == chosen
+    assert batch.labels is not None
+    assert batch.labels.tolist() == labels[chosen].tolist()
+
+
+@pytest.mark.parametrize("kind", [StratifiedSampler, LengthGroupedSampler])
+@given(lengths=LENGTHS, batch_size=st.integers(1, 20), world_size=st.integers(1, 4), done=st.integers(0, 90))
+def test_an_epoch_has_every_review_once_and_goes_on_where_it_was(
+    kind: type[TrainSampler], lengths: list[int], batch_size: int, world_size: int, done: int
+) -> None:
+    samplers = [kind(np.asarray(lengths), batch_size, 1, rank, world_size) for rank in range(world_size)]
+    epochs = [list(sampler) for sampler in samplers]
+    assert {len(epoch) for epoch in epochs} == {len(samplers[0])}
+    for batches in zip(*epochs, strict=True):
+        assert max(map(len, batches)) - min(map(len, batches)) <= 1 <= min(map(len, batches))
+    rows = [row for epoch in epochs for batch in epoch for row in batch]
+    assert len(rows) == len(set(rows)) > len(lengths) - world_size
+    for sampler, epoch in zip(samplers, epochs, strict=True):
+        sampler.go_on(0, done)
+        assert list(sampler) == epoch[done:]
 
 
 # Writing and reading

@@ -1,4 +1,4 @@
-"""Which reviews go together: every one once, ranks in step."""
+"""Which reviews go together; that each comes once, on every rank in step, is in test_properties.py."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,6 @@ LENGTHS = np.random.default_rng(0).integers(3, 60, size=1003)
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_train_sampler_gives_every_review_once_an_epoch(kind: type[TrainSampler]) -> None:
-    sampler = kind(LENGTHS, batch_size=32, seed=1)
-    batches = list(sampler)
-    assert len(batches) == len(sampler) == 32
-    assert sorted(row for batch in batches for row in batch) == list(range(1003))
-
-
-@pytest.mark.parametrize("kind", SAMPLERS)
 def test_train_sampler_order_follows_seed_and_epoch_alone(kind: type[TrainSampler]) -> None:
     sampler = kind(LENGTHS, batch_size=32, seed=1)
     first = list(sampler)
@@ -25,16 +17,6 @@ def test_train_sampler_order_follows_seed_and_epoch_alone(kind: type[TrainSample
     sampler.set_epoch(1)
     assert list(sampler) != first
     assert list(kind(LENGTHS, batch_size=32, seed=2)) != first
-
-
-@pytest.mark.parametrize("kind", SAMPLERS)
-@pytest.mark.parametrize("count", [1003, 64, 65, 66, 2])
-def test_train_sampler_keeps_ranks_in_step(kind: type[TrainSampler], count: int) -> None:
-    ranks = [list(kind(LENGTHS[:count], 16, seed=3, rank=rank, world_size=2)) for rank in (0, 1)]
-    assert len(ranks[0]) == len(ranks[1]) == len(kind(LENGTHS[:count], 16, seed=3, world_size=2))
-    assert all(len(a) - len(b) in (0, 1) and b for a, b in zip(*ranks, strict=True))
-    rows = [row for batches in ranks for batch in batches for row in batch]
-    assert len(rows) == len(set(rows)) >= count - 1
 
 
 def test_stratified_batches_are_alike_on_every_rank() -> None:
