@@ -29,8 +29,9 @@ class _Dropout(torch.autograd.Function):
     def forward(ctx: Any, input: Tensor, p: float) -> Tensor:
         count = input.numel()
         bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # all 64 of them
-        kept = bits.view(torch.int16)[:count].view(input.shape) >= round(p * 2**16) - 2**15
-        scale = torch.where(kept, 1 / (1 - p), 0.0).to(input.dtype)
+        numbers = bits.view(torch.int16)[:count].view(input.shape)
+        kept = torch.ge(numbers, round(p * 2**16) - 2**15, out=torch.empty_like(input))  # 0 or 1, no bools between
+        scale = kept.mul_(1 / (1 - p))
         ctx.save_for_backward(scale)
         return input * scale
 
