@@ -1,5 +1,4 @@
-"""Shipped recipes: found by name, and each parses, builds its modules and trains two steps, with a small stand-in for its
-checkpoint."""
+"""Shipped recipes: found by name; each parses, builds its modules and trains two steps, with a stand-in checkpoint."""
 
 from pathlib import Path
 
