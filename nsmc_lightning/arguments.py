@@ -1,11 +1,13 @@
 """The words of a command line before they are parsed: what stands where, and what a checkpoint puts in front."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from nsmc_lightning.checkpoint import CLI_CONFIG
+from nsmc_lightning.recipes import recipe_file
 
 # What evaluation takes over from a checkpoint; the trainer's settings are of the machine that trained.
 _EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
@@ -27,14 +29,21 @@ def configs_first(args: list[str], before: list[str]) -> list[str]:
 
     The parser goes by order: a saved ``config.yaml`` behind ``--ckpt_path X`` would set it to null again, and an
     untrained model would be tested.
+
+    Raises:
+        UserError: a ``--config`` or ``--data.corpus`` names a file that is neither there nor shipped.
     """
     configs, flags = list(before), []
     rest = iter(args[1:])
     for arg in rest:
         if arg in ("--config", "-c"):
-            configs.append(next(rest, ""))
+            configs.append(recipe_file("--config", next(rest, "")))
         elif arg.startswith("--config="):
-            configs.append(arg.partition("=")[2])
+            configs.append(recipe_file("--config", arg.partition("=")[2]))
+        elif arg == "--data.corpus":
+            flags += [arg, *(recipe_file(arg, word) for word in islice(rest, 1))]
+        elif arg.startswith("--data.corpus="):
+            flags.append(f"--data.corpus={recipe_file('--data.corpus', arg.partition('=')[2])}")
         else:
             flags.append(arg)
     return [args[0], *_whole_corpora([word for config in configs for word in ("--config", config)] + flags)]

@@ -37,8 +37,10 @@ from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.trust import denials_explained, restrict_imports
 from nsmc_lightning.types import UserError
 
-COMMANDS = ("fit", "validate", "test", "predict")
-
+_NOT_OPTIONS = {
+    *("weights_only", "verbose", "return_predictions"),
+    *("model", "datamodule", "dataloaders", "train_dataloaders", "val_dataloaders"),
+}
 _TRAINER_DEFAULTS = {
     "gradient_clip_val": 1.0,  # Devlin et al. 2019, and every recipe since
     "log_every_n_steps": 10,
@@ -73,6 +75,7 @@ class ClassifierCLI(LightningCLI):
         self.ckpt_path = option(args, "--ckpt_path")
         self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
         args = configs_first(args, [] if self.checkpoint is None else [stored_config(args[0], self.checkpoint)])
+        self.command = args[0]
         quiet = {"exit_on_error": False}
         super().__init__(
             BertClassifierModule,
@@ -80,7 +83,7 @@ class ClassifierCLI(LightningCLI):
             save_config_callback=None,  # RunRecord does it, for any logger and any run folder
             trainer_defaults=_TRAINER_DEFAULTS,
             seed_everything_default=42,
-            parser_kwargs={"prog": "python -m nsmc_lightning", **quiet, **dict.fromkeys(COMMANDS, quiet)},
+            parser_kwargs={"prog": "python -m nsmc_lightning", **quiet, args[0]: quiet},
             args=args,
             auto_configure_optimizers=False,  # it would put in one parameter group and a schedule by epochs
             load_from_checkpoint_support=False,  # it would store YAML in place of the arguments
@@ -88,11 +91,12 @@ class ClassifierCLI(LightningCLI):
 
     # Parsing
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The commands, and the arguments of Lightning's methods that are not options."""
-        skipped = {"weights_only", "verbose", "return_predictions", "datamodule", "model", "dataloaders"}
-        return {command: {*skipped, "train_dataloaders", "val_dataloaders"} for command in COMMANDS}
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]  # static there, but called on self
+        """The command at hand, and the arguments of Lightning's method that are not options.
+
+        The parsers of the other commands would only take time.
+        """
+        return {self.command: _NOT_OPTIONS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Our options, the standing callbacks' keys, and the links that let a recipe name each thing once."""

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from nsmc_lightning.arguments import configs_first, option, stored_config
+from nsmc_lightning.recipes import SHIPPED
 
 STORED = {
     "ckpt_path": None,
@@ -26,7 +27,10 @@ def test_an_option_that_is_not_there_has_no_value() -> None:
     assert option(["fit", "--names=a"], "--name") is None
 
 
-def test_configurations_go_in_front_of_flags() -> None:
+def test_configurations_go_in_front_of_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.yaml", "b.yaml", "c.yaml"):
+        (tmp_path / name).touch()
     args = ["test", "--ckpt_path", "x", "--config", "a.yaml", "--name=n", "-c", "b.yaml", "--config=c.yaml"]
     expected = ["test", "--config", "stored", "--config", "a.yaml", "--config", "b.yaml", "--config", "c.yaml"]
     assert configs_first(args, ["stored"]) == [*expected, "--ckpt_path", "x", "--name=n"]
@@ -34,9 +38,10 @@ def test_configurations_go_in_front_of_flags() -> None:
 
 @pytest.mark.parametrize("corpus", ["corpus/own.yaml", {"name": "own", "train": {"file": "t.csv"}}])
 def test_the_corpus_is_emptied_before_each_that_names_a_whole_one(tmp_path: Path, corpus: object) -> None:
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump({"data": {"corpus": corpus}}), encoding="utf-8")
-    args = configs_first(["fit", "--config", str(path), "--data.corpus", "c.yaml", "--data.corpus=d.yaml"], [])
+    path, own = tmp_path / "recipe.yaml", tmp_path / "own.yaml"
+    for file in (path, own):
+        file.write_text(yaml.safe_dump({"data": {"corpus": corpus}}), encoding="utf-8")
+    args = configs_first(["fit", "--config", str(path), "--data.corpus", str(own), f"--data.corpus={own}"], [])
     empty = "--data.corpus=null"
     assert args == [
         "fit",
@@ -45,14 +50,24 @@ def test_the_corpus_is_emptied_before_each_that_names_a_whole_one(tmp_path: Path
         str(path),
         empty,
         "--data.corpus",
-        "c.yaml",
+        str(own),
         empty,
-        "--data.corpus=d.yaml",
+        f"--data.corpus={own}",
     ]
 
 
+def test_shipped_files_are_found_by_the_options_that_name_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe, corpus = (str(SHIPPED / name) for name in ("klue.yaml", "corpus/imdb.yaml"))
+    words = ["--config=configs/klue.yaml", "--data.corpus", "configs/corpus/imdb.yaml"]
+    expected = ["fit", "--config", recipe, "--data.corpus=null", "--data.corpus", corpus]
+    assert configs_first(["fit", *words], []) == expected
+    words = ["-c", "configs/klue.yaml", "--data.corpus=configs/corpus/imdb.yaml"]
+    assert configs_first(["fit", *words], []) == [*expected[:-2], f"--data.corpus={corpus}"]
+
+
 @pytest.mark.parametrize(
-    "text", ["data: {corpus: {license: CC0}}", "data: {max_length: 3}", "[1, 2]", "a: [", "x" * 300]
+    "text", ["data: {corpus: {license: CC0}}", "data: {max_length: 3}", "[1, 2]", "a: [", "# " + "x" * 300]
 )
 def test_a_configuration_without_a_whole_corpus_leaves_it(text: str) -> None:
     assert configs_first(["fit", "--config", text], []) == ["fit", "--config", text]

@@ -1,4 +1,4 @@
-"""Every shipped recipe parses, builds its modules and trains two steps, with a small stand-in for its checkpoint."""
+"""Shipped recipes: found by name; each parses, builds its modules and trains two steps, with a stand-in checkpoint."""
 
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from transformers import AutoConfig, AutoModel
 from nsmc_lightning.cli import main
 from nsmc_lightning.data.demo import demo_rows
 from nsmc_lightning.data.tokenizer import train_tokenizer
+from nsmc_lightning.recipes import recipe_file
+from nsmc_lightning.types import UserError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
@@ -72,6 +74,52 @@ def test_a_recipe_trains_two_steps(path: Path, data_dir: Path, tmp_path: Path) -
     wanted = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert kept["model"]["lr"] == wanted["model"]["lr"]
     assert kept["trainer"]["max_epochs"] == wanted["trainer"]["max_epochs"]
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package's folder of recipes, with one of each kind, seen from an empty working folder."""
+    here, folder = tmp_path / "here", tmp_path / "package" / "recipes"
+    here.mkdir()
+    (folder / "corpus").mkdir(parents=True)
+    for name in ("small.yaml", "corpus/own.yaml"):
+        (folder / name).touch()
+    monkeypatch.chdir(here)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["small.yaml", "corpus/own.yaml"])
+def test_a_file_that_is_not_here_is_the_package_s(shipped: Path, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="nsmc_lightning"):
+        assert recipe_file("--config", f"./configs/{name}", shipped) == str(shipped / name)
+    (said,) = caplog.messages
+    assert said.endswith(f"is taken: {shipped / name}")
+
+
+def test_the_user_s_own_file_comes_first(shipped: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Path("configs").mkdir()
+    Path("configs/small.yaml").touch()
+    with caplog.at_level("INFO", logger="nsmc_lightning"):
+        assert recipe_file("--config", "configs/small.yaml", shipped) == "configs/small.yaml"
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("value", ["", "null", "data: {max_length: 3}", "{name: small.yaml}", "a: ["])
+def test_settings_spelt_out_name_no_file(shipped: Path, value: str) -> None:
+    assert recipe_file("--config", value, shipped) == value
+
+
+@pytest.mark.parametrize(
+    ("option", "known"), [("--config", "configs/small.yaml"), ("--data.corpus", "configs/corpus/own.yaml")]
+)
+@pytest.mark.parametrize("value", ["configs/smal.yaml", "small.yaml", "configs/../configs/small.yaml", "x" * 5000])
+def test_a_name_that_neither_has_is_refused_with_those_there_are(
+    shipped: Path, option: str, known: str, value: str
+) -> None:
+    with pytest.raises(UserError) as refusal:
+        recipe_file(option, value, shipped)
+    expected = f"{option} {value}: there is no such file.\nThe package comes with {known}."
+    assert str(refusal.value) == expected
 
 
 def test_the_published_settings_are_kept() -> None:

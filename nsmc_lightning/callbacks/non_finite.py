@@ -1,15 +1,19 @@
 """A loss that is no number ends the run, before it reaches a checkpoint."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from nsmc_lightning.types import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _WAYS_OUT = "Try a smaller --model.lr, a larger --model.warmup_ratio, or --trainer.precision 32-true or bf16-mixed."
 

@@ -1,17 +1,21 @@
 """What test and predict said of each row, written to a file in input order."""
 
+from __future__ import annotations
+
 import csv
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from nsmc_lightning.types import Prediction, UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -89,6 +93,8 @@ def prediction_table(
     *Shape:* ``rows`` int64 (N,), row numbers in ``frame``; ``probabilities`` float (N, classes). Rows of ``frame`` that
     are not among ``rows`` (a run with ``limit_test_batches``), or have no text, get no label and no probabilities.
     """
+    import pandas as pd  # where it is used: --help waits for it otherwise
+
     every = np.full((len(frame), len(labels)), np.nan, dtype=np.float64)
     every[rows] = probabilities
     every[(frame["text"].fillna("").str.strip() == "").to_numpy()] = np.nan

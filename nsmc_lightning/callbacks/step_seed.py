@@ -19,4 +19,4 @@ class StepSeed(Callback):
         """Seeds torch's generators."""
         number = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
         key = [int(os.environ.get("PL_GLOBAL_SEED", "0")), number, trainer.global_rank]
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1))
+        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1)

@@ -1,12 +1,16 @@
 """Rules on rows, each counted: what is dropped and what is repaired. No files, no network."""
 
+from __future__ import annotations
+
 import re
 import unicodedata
 from collections.abc import Sequence
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from nsmc_lightning.types import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RULES = (
     "no text",

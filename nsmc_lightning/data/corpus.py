@@ -6,6 +6,7 @@ from typing import Literal
 from nsmc_lightning.types import UserError
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "folders"]
+OnBadRows = Literal["error", "skip"]
 
 
 @dataclass(frozen=True)

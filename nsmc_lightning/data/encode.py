@@ -1,15 +1,20 @@
 """Texts to token ids: one flat array for a whole part, and where each review starts in it."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from transformers import PreTrainedTokenizerFast
 
 from nsmc_lightning.data.tokenizer import unknown_warning
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _CHUNK = 10_000  # texts handed to the tokenizer at once: enough to use every core, little memory
 _UNKNOWN_SAMPLE = 2_000  # reviews looked at for unknown tokens: ±2 points at 95 % confidence

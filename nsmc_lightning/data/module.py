@@ -16,13 +16,11 @@ from transformers import PreTrainedTokenizerFast
 from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
 from nsmc_lightning.data.cache import load_part, rules_digest, store_part
 from nsmc_lightning.data.clean import clean_text
-from nsmc_lightning.data.corpus import NSMC, Corpus
+from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
 from nsmc_lightning.data.demo import write_demo
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.pack import row_shape
-from nsmc_lightning.data.read import OnBadRows
-from nsmc_lightning.data.rows import PartRows
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer
 from nsmc_lightning.types import Batch, EncoderLimits, UserError
@@ -76,6 +74,8 @@ class NSMCDataModule(LightningDataModule):
         encoding: str = "utf-8",
         on_bad_rows: OnBadRows = "error",
     ) -> None:
+        from nsmc_lightning.data.rows import PartRows  # pandas, pyarrow and scikit-learn: --help waits for none of them
+
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; the corpus travels in state_dict.
         self.save_hyperparameters(ignore=["corpus"], logger=False)

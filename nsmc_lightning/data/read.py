@@ -6,15 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from nsmc_lightning.data.corpus import Corpus, Format
+from nsmc_lightning.data.corpus import Corpus, Format, OnBadRows
 from nsmc_lightning.data.records import TEXT_COLUMNS, BadRow, Name, Record, Table, content, decoded, open_table
 from nsmc_lightning.types import UserError
-
-OnBadRows = Literal["error", "skip"]
 
 LONGEST_TEXT = 1_000_000
 """Characters; a longer text is a file whose line ends or quotes went wrong, and would take minutes to tokenise."""

@@ -8,9 +8,9 @@ import pandas as pd
 
 from nsmc_lightning.data.cache import file_digest
 from nsmc_lightning.data.clean import clean_test, clean_train, has_text
-from nsmc_lightning.data.corpus import Corpus, Source
+from nsmc_lightning.data.corpus import Corpus, OnBadRows, Source
 from nsmc_lightning.data.download import fetch
-from nsmc_lightning.data.read import OnBadRows, read_labelled, read_texts
+from nsmc_lightning.data.read import read_labelled, read_texts
 from nsmc_lightning.data.split import split_rows
 from nsmc_lightning.types import UserError
 

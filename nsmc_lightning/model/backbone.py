@@ -1,5 +1,7 @@
 """Hub id, folder or from-scratch configuration → encoder, and what that encoder can take."""
 
+from __future__ import annotations
+
 import inspect
 import logging
 from collections.abc import Iterator
@@ -8,16 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers  # its names load what they need when they are first used: --help needs none of it
 from huggingface_hub.utils import enable_progress_bars
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from transformers import (
-    MODEL_FOR_MASKED_LM_MAPPING,
-    MODEL_MAPPING,
-    AutoConfig,
-    AutoModel,
-    PretrainedConfig,
-    PreTrainedModel,
-)
 from transformers.utils import logging as transformers_logging
 
 from nsmc_lightning.model.hidden import PADDED_POSITIONS
@@ -37,7 +32,7 @@ def load_encoder(
     need_pooler: bool,
     hidden_dropout: float | None = None,
     attention_dropout: float | None = None,
-) -> PreTrainedModel:
+) -> transformers.PreTrainedModel:
     """Builds an encoder in float32 and in training mode; code that a checkpoint may carry is never run.
 
     Args:
@@ -69,7 +64,7 @@ def load_encoder(
     return encoder.train()  # from_pretrained returns it in eval mode, and Lightning keeps that
 
 
-def encoder_limits(config: PretrainedConfig) -> EncoderLimits:
+def encoder_limits(config: transformers.PretrainedConfig) -> EncoderLimits:
     """Reads from an encoder's configuration what it can take."""
     max_length = getattr(config, "max_position_embeddings", None)
     if getattr(config, "position_biased_input", True) is False:
@@ -87,12 +82,12 @@ def encoder_limits(config: PretrainedConfig) -> EncoderLimits:
 # Configurations
 
 
-def _config_from_keys(keys: dict[str, Any]) -> PretrainedConfig:
+def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
     model_type = keys.get("model_type")
     if not isinstance(model_type, str):
         raise UserError("--model.backbone: a from-scratch configuration needs model_type, e.g. bert.")
     try:
-        default = AutoConfig.for_model(model_type)
+        default = transformers.AutoConfig.for_model(model_type)
     except ValueError as error:
         raise UserError(f"--model.backbone: model_type {model_type!r} is not one that transformers has.") from error
     # A configuration class takes any key and ignores it: a misspelt one would pass silently.
@@ -100,26 +95,26 @@ def _config_from_keys(keys: dict[str, Any]) -> PretrainedConfig:
     if unknown:
         raise UserError(f"--model.backbone: {model_type} configurations have no {', '.join(map(repr, unknown))}.")
     try:
-        return AutoConfig.for_model(**keys)
+        return transformers.AutoConfig.for_model(**keys)
     except Exception as error:  # each configuration class has errors of its own
         raise UserError(f"--model.backbone: no {model_type} configuration ({_reason(error)}).") from error
 
 
-def _config_of_checkpoint(name: str) -> PretrainedConfig:
+def _config_of_checkpoint(name: str) -> transformers.PretrainedConfig:
     with _refusals(name), _quiet():
-        return AutoConfig.from_pretrained(name, trust_remote_code=False)
+        return transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
 
 
-def _refuse_other_models(config: PretrainedConfig, name: str) -> None:
+def _refuse_other_models(config: transformers.PretrainedConfig, name: str) -> None:
     # A decoder's first token sees nothing but itself: it would train without complaint, and learn nothing.
-    if config.is_encoder_decoder or type(config) not in MODEL_FOR_MASKED_LM_MAPPING:
+    if config.is_encoder_decoder or type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
         raise UserError(
             f"--model.backbone: {name} ({config.model_type}) is not an encoder of the BERT kind, "
             "such as bert, electra, roberta, distilbert or modernbert."
         )
 
 
-def _set_dropout(config: PretrainedConfig, key: str, names: tuple[str, ...], value: float | None) -> None:
+def _set_dropout(config: transformers.PretrainedConfig, key: str, names: tuple[str, ...], value: float | None) -> None:
     if value is None:
         return
     present = [name for name in names if hasattr(config, name)]
@@ -129,8 +124,8 @@ def _set_dropout(config: PretrainedConfig, key: str, names: tuple[str, ...], val
         setattr(config, name, value)
 
 
-def _takes_pooling_option(config: PretrainedConfig) -> bool:
-    classes: Any = MODEL_MAPPING[type(config)]
+def _takes_pooling_option(config: transformers.PretrainedConfig) -> bool:
+    classes: Any = transformers.MODEL_MAPPING[type(config)]
     model_class = classes[0] if isinstance(classes, tuple) else classes
     return "add_pooling_layer" in inspect.signature(model_class).parameters
 
@@ -138,9 +133,11 @@ def _takes_pooling_option(config: PretrainedConfig) -> bool:
 # Weights
 
 
-def _pretrained_encoder(name: str, config: PretrainedConfig, options: dict[str, bool]) -> PreTrainedModel:
+def _pretrained_encoder(
+    name: str, config: transformers.PretrainedConfig, options: dict[str, bool]
+) -> transformers.PreTrainedModel:
     with _refusals(name), _quiet():
-        encoder, report = AutoModel.from_pretrained(
+        encoder, report = transformers.AutoModel.from_pretrained(
             name,
             config=config,
             dtype=torch.float32,  # checkpoints shared in float16 must train in float32
@@ -159,9 +156,11 @@ def _pretrained_encoder(name: str, config: PretrainedConfig, options: dict[str, 
     return encoder
 
 
-def _random_encoder(config: PretrainedConfig, name: str, options: dict[str, bool]) -> PreTrainedModel:
+def _random_encoder(
+    config: transformers.PretrainedConfig, name: str, options: dict[str, bool]
+) -> transformers.PreTrainedModel:
     try:
-        return AutoModel.from_config(config, dtype=torch.float32, **options)
+        return transformers.AutoModel.from_config(config, dtype=torch.float32, **options)
     except Exception as error:  # the modules raise whatever a wrong size leads them to
         raise UserError(
             f"--model.backbone: {name} ({config.model_type}) builds no encoder ({_reason(error)})."

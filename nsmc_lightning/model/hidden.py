@@ -1,10 +1,14 @@
 """An encoder's hidden states for texts that lie one to a row, or packed end to end in rows."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # Families whose attention is over everything the mask allows: a window of their own would be lost with our mask.
 _FULL_ATTENTION = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})

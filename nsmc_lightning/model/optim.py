@@ -4,10 +4,10 @@ import math
 import re
 from typing import Any, Literal
 
+import transformers
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import get_scheduler
 
 from nsmc_lightning.types import UserError
 
@@ -58,7 +58,7 @@ def warmup_schedule(
 ) -> LambdaLR:
     """Learning rates that rise from 0 over ``warmup_steps``, then fall to 0 at ``total_steps`` or stay as they are."""
     name = "constant_with_warmup" if schedule == "constant" else schedule
-    return get_scheduler(name, optimizer, num_warmup_steps=warmup_steps, num_training_steps=total_steps)
+    return transformers.get_scheduler(name, optimizer, num_warmup_steps=warmup_steps, num_training_steps=total_steps)
 
 
 def _count_layers(module: nn.Module) -> int:

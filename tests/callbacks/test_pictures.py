@@ -238,7 +238,7 @@ def test_without_a_font_for_it_a_hangul_name_becomes_a_number(fonts: list[font_m
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["class 0", "positive", "class 2"]
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")  # pyparsing's, of matplotlib before 3.10.8
 def test_hangul_is_drawn_where_a_font_has_it(fonts: list[font_manager.FontEntry], tmp_path: Path) -> None:
     for family in ("Some Hangul", "UnDotum", "Latin"):
         make_font(tmp_path / f"{family}.ttf", family, "ab" if family == "Latin" else "가부정")

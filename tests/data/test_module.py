@@ -283,7 +283,8 @@ def _setup_at_once(folder: Path, tokenizer: str, barrier: Any, answers: Any) -> 
     answers.put(hashlib.sha256(module.parts["train"].encoded.tokens.tobytes()).hexdigest())
 
 
-def test_two_processes_may_set_up_at_once(folder: Path, tokenizer: str) -> None:
+def test_two_processes_may_set_up_at_once(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")  # its threads, if a test before used them, are not forked
     context = multiprocessing.get_context("fork")  # spawned processes would import for seconds
     barrier, answers = context.Barrier(2), context.Queue()
     processes = [context.Process(target=_setup_at_once, args=(folder, tokenizer, barrier, answers)) for _ in range(2)]

@@ -111,7 +111,10 @@ def nsmc_sample(shared: Path) -> list[str]:
 
 
 def test_kobert_is_its_sentencepiece_model(shared: Path, nsmc_sample: list[str]) -> None:
-    """Equal, but for ties: the same pieces, hence the same score, in another order (0.25 % of all 199,992 reviews)."""
+    """Equal, but for ties: the same pieces, hence the same score, in another order.
+
+    With sentencepiece 0.2.3 in 0.25 % of all 199,992 reviews; 0.2.0 and 0.2.1 decide 1.25 % of a sample otherwise.
+    """
     folder = shared / "tokenizers" / "kobert"
     tokenizer = load_tokenizer(str(folder))
     library = SentencePieceProcessor(model_file=str(folder / KOBERT_MODEL))
@@ -123,7 +126,7 @@ def test_kobert_is_its_sentencepiece_model(shared: Path, nsmc_sample: list[str])
     ours = tokenizer(texts)["input_ids"]
     different = [(one, other) for one, other in zip(ours, expected, strict=True) if one != other]
     assert all(Counter(one) == Counter(other) for one, other in different)
-    assert len(different) < 0.01 * len(texts)
+    assert len(different) < 0.02 * len(texts)
 
 
 def test_kobert_from_the_model_with_the_weights_ids(shared: Path, tmp_path: Path, nsmc_sample: list[str]) -> None:
