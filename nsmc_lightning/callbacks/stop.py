@@ -109,7 +109,7 @@ class GracefulStop(Callback):
         """Stops after a step; where a validation follows, in that: cut off before it, it would never be run."""
         signum = self._agreed(trainer)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if signum and stepped and not _validation_follows(trainer, batch_idx):
+        if signum and stepped and not validation_follows(trainer, batch_idx):
             self._stopped = _save(trainer, signum)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -160,7 +160,7 @@ def _save(trainer: Trainer, signum: int) -> Stopped:
     return Stopped(signum, path)
 
 
-def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+def validation_follows(trainer: Trainer, batch_idx: int) -> bool:
     """Whether a validation may follow this batch; where it then does not, a later batch is the one to stop after."""
     loop = trainer.fit_loop.epoch_loop
     if loop.batch_progress.is_last_batch or trainer.should_stop:

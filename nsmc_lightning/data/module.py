@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import signal
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -246,6 +247,7 @@ class NSMCDataModule(LightningDataModule):
             batch_size=None,  # the sampler yields whole batches
             sampler=sampler,
             num_workers=workers,
+            worker_init_fn=_ignore_signals,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
@@ -279,6 +281,12 @@ class NSMCDataModule(LightningDataModule):
         # Processed, not completed: a checkpoint written at a batch's end stands behind that batch.
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         return self.trainer.current_epoch, progress.processed, self.hparams["batch_size"] * self.trainer.world_size
+
+
+def _ignore_signals(worker: int) -> None:
+    """A signal to the whole process group is the trainer's to answer: a worker that died of it would end the run."""
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 @rank_zero_only

@@ -205,6 +205,10 @@ class BertClassifierModule(LightningModule):
 
     # Metrics are logged once an epoch, as objects: Lightning computes them over all processes and resets them.
 
+    def on_train_epoch_start(self) -> None:
+        """Forgets the epoch before; a run that goes on from a checkpoint of an epoch's end has its counts."""
+        self.train_metrics.reset()
+
     def on_train_epoch_end(self) -> None:
         """Logs the metrics of the batches trained on, with dropout as it was."""
         self.log_dict(self.train_metrics)

@@ -52,7 +52,7 @@ def test_sigterm_saves_and_the_run_goes_on(recipe: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("to", ["parent", "group"])
 @pytest.mark.parametrize("moment", ["epoch 1/1000:  20 %", "epoch 1/1000: 100 %", "epoch 2/1000:  50 %"])
 def test_one_process_stops(recipe: Path, tmp_path: Path, signum: signal.Signals, to: str, moment: str) -> None:
-    run = fit(recipe, tmp_path, "--data.eval_batch_size=2")
+    run = fit(recipe, tmp_path, "--data.max_tokens=80")
     run.wait_for(moment)
     run.send(signum, to)
     stopped_whole(run, signum, tmp_path)
@@ -63,7 +63,7 @@ def test_one_process_stops(recipe: Path, tmp_path: Path, signum: signal.Signals,
 @pytest.mark.parametrize("to", ["parent", "group", "second"])
 @pytest.mark.parametrize("moment", ["epoch 1/1000:  20 %", "epoch 1/1000: 100 %"])
 def test_two_processes_stop(recipe: Path, tmp_path: Path, signum: signal.Signals, to: str, moment: str) -> None:
-    run = fit(recipe, tmp_path, *TWO, "--data.eval_batch_size=8")
+    run = fit(recipe, tmp_path, *TWO, "--data.max_tokens=320")
     run.wait_for(moment)
     run.send(signum, to)
     stopped_whole(run, signum, tmp_path)
@@ -71,7 +71,7 @@ def test_two_processes_stop(recipe: Path, tmp_path: Path, signum: signal.Signals
 
 @pytest.mark.faults
 def test_a_validation_that_was_cut_short_is_run_whole(recipe: Path, tmp_path: Path) -> None:
-    run = fit(recipe, tmp_path, "--data.eval_batch_size=2")
+    run = fit(recipe, tmp_path, "--data.max_tokens=80")
     run.wait_for("epoch 1/1000: 100 %")
     run.send(TERM, "parent")
     last = stopped_whole(run, TERM, tmp_path)
