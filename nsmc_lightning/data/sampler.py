@@ -94,13 +94,16 @@ class StratifiedSampler(TrainSampler):
     def _share(self, dealt: np.ndarray) -> np.ndarray:
         """Shares the reviews of each step (strata, steps) among the ranks (world_size, B, steps), tokens alike.
 
-        Of so many strata as there are ranks, each rank gets one, the longest review where tokens are fewest.
+        The longest review goes first, each to the rank that has the fewest tokens and still room.
         """
-        shares = np.empty((self.world_size, self.reviews_per_batch, dealt.shape[1]), dtype=np.int64)
-        tokens = np.zeros((self.world_size, dealt.shape[1]), dtype=np.int64)
-        for i, reviews in enumerate(dealt.reshape(self.reviews_per_batch, self.world_size, -1)):
-            np.put_along_axis(shares[:, i], tokens.argsort(axis=0, kind="stable"), reviews, axis=0)
-            tokens += self.lengths[shares[:, i]]
+        steps = np.arange(dealt.shape[1])
+        shares = np.empty((self.world_size, self.reviews_per_batch, len(steps)), dtype=np.int64)
+        count, tokens = np.zeros((2, self.world_size, len(steps)), dtype=np.int64)
+        for reviews in dealt:
+            rank = np.where(count < self.reviews_per_batch, tokens, np.inf).argmin(axis=0)
+            shares[rank, count[rank, steps], steps] = reviews
+            count[rank, steps] += 1
+            tokens[rank, steps] += self.lengths[reviews]
         return shares
 
 

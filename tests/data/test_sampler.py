@@ -32,9 +32,16 @@ def test_train_sampler_order_follows_seed_and_epoch_alone(kind: type[TrainSample
 def test_train_sampler_keeps_ranks_in_step(kind: type[TrainSampler], count: int) -> None:
     ranks = [list(kind(LENGTHS[:count], 16, seed=3, rank=rank, world_size=2)) for rank in (0, 1)]
     assert len(ranks[0]) == len(ranks[1]) == len(kind(LENGTHS[:count], 16, seed=3, world_size=2))
-    assert all(len(a) - len(b) in (0, 1) and b for a, b in zip(*ranks, strict=True))
+    assert all(len(a) == len(b) > 0 for a, b in zip(*ranks, strict=True))
     rows = [row for batches in ranks for batch in batches for row in batch]
     assert len(rows) == len(set(rows)) >= count - 1
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_ranks_share_what_one_would_train_on(kind: type[TrainSampler]) -> None:
+    one = list(kind(LENGTHS[:1002], 32, seed=3))
+    ranks = [list(kind(LENGTHS[:1002], 16, seed=3, rank=rank, world_size=2)) for rank in (0, 1)]
+    assert [sorted(a + b) for a, b in zip(*ranks, strict=True)] == [sorted(batch) for batch in one]
 
 
 def test_stratified_batches_are_alike_on_every_rank() -> None:

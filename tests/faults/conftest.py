@@ -142,25 +142,29 @@ class Forked:
             time.sleep(0.002)
 
     def send(self, signum: signal.Signals) -> None:
-        """Sends a signal to every process."""
+        """Sends a signal to every process, and to all that those have started."""
         for process in self.ranks:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signum)
+                os.killpg(process.pid, signum)
 
     def end(self, seconds: float = 60) -> int:
-        """Waits for the end of the processes; the exit code of the first."""
+        """Waits for the end of the processes, and of all that they started; the exit code of the first."""
         end = time.monotonic() + seconds
         for process in self.ranks:
             process.join(max(0, end - time.monotonic()))
         hangs = [rank for rank, process in enumerate(self.ranks) if process.is_alive()]
+        end = time.monotonic() + 10
+        while not hangs and any(_alive(process.pid) for process in self.ranks):
+            assert time.monotonic() < end, f"processes were left behind:\n{self.stderr[-3000:]}"
+            time.sleep(0.05)
         self.kill()
         assert not hangs, f"processes {hangs} hang:\n{self.stderr[-3000:]}"
         return self.ranks[0].exitcode
 
     def kill(self) -> None:
         """Ends all of it, whatever state it is in."""
+        self.send(signal.SIGKILL)
         for process in self.ranks:
-            process.kill()
             process.join()
 
 
@@ -169,6 +173,8 @@ def _rank(rank: int, processes: int) -> dict[str, str]:
 
 
 def _commands(commands: tuple[list[str], ...], environment: dict[str, str], log: Path) -> None:
+    os.setsid()  # a group of its own, as a shell's job has
+    multiprocessing.set_start_method("fork", force=True)  # as in any other process; this one has its parent's
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
