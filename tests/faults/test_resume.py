@@ -34,8 +34,18 @@ def finished(args: list[str], log: Path, processes: int = 1) -> None:
 def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nobody killed."""
     folder = tmp_path_factory.mktemp("whole")
+    return never_killed(recipe, folder)
+
+
+@pytest.fixture(scope="module")
+def whole_of_two(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of two processes."""
+    return never_killed(recipe, tmp_path_factory.mktemp("whole_of_two"), processes=2)
+
+
+def never_killed(recipe: Path, folder: Path, processes: int = 1) -> Path:
     args = ["--config", str(recipe), "--log_dir", str(folder), "--name=run"]
-    finished([*args, *SETTINGS, STEPS], folder / "log")
+    finished([*args, *SETTINGS, STEPS], folder / "log", processes)
     return folder / "run" / "version_0"
 
 
@@ -104,3 +114,10 @@ def test_killed_once(save: str, recipe: Path, whole: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("seed", range(20))
 def test_killed_at_random(seed: int, recipe: Path, whole: Path, tmp_path: Path) -> None:
     compare(killed_and_resumed(recipe, tmp_path, STEPS, random.Random(seed).uniform(0, 2)), whole)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("save", [STEPS, EPOCHS])
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0])
+def test_two_processes_killed(save: str, seconds: float, recipe: Path, whole_of_two: Path, tmp_path: Path) -> None:
+    compare(killed_and_resumed(recipe, tmp_path, save, seconds, processes=2), whole_of_two)

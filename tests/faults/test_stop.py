@@ -115,12 +115,28 @@ def test_a_validation_that_was_cut_short_is_run_whole(recipe: Path, tmp_path: Pa
 
 
 @pytest.mark.faults
-def test_before_training_a_signal_leaves_nothing_to_go_on_from(recipe: Path, tmp_path: Path) -> None:
-    run = fit(recipe, tmp_path)
+@pytest.mark.parametrize(("processes", "to"), [([], "parent"), (TWO, "parent"), (TWO, "second")])
+def test_before_training_a_signal_ends_the_run_too(
+    recipe: Path, tmp_path: Path, processes: list[str], to: str
+) -> None:
+    run = fit(recipe, tmp_path, *processes)
     run.wait_for("rows out")  # said while the data is read
-    run.send(TERM, "parent")
+    run.send(TERM, to)
     assert run.end() == 143, run.stderr[-3000:]
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("to", ["parent", "group", "second"])
+def test_two_processes_that_measure_stop_at_once(recipe: Path, tmp_path: Path, to: str) -> None:
+    run = fit(recipe, tmp_path, "--trainer.max_steps=1", "--trainer.limit_val_batches=1")
+    assert run.end() == 0, run.stderr[-3000:]
+    last = str(tmp_path / "small" / "version_0" / "checkpoints" / "last.ckpt")
+    on = Run(["test", "--ckpt_path", last, "--log_dir", str(tmp_path), "--data.max_tokens=1", *TWO])
+    on.wait_for("test:  10 %")
+    on.send(TERM, to)
+    assert on.end() == 143, on.stderr[-3000:]
+    assert "Traceback" not in on.stderr
 
 
 @pytest.mark.faults
