@@ -280,7 +280,10 @@ def _save_after_validation(config: Namespace) -> None:
     them in those of the next epoch.
     """
     if config.trainer.limit_val_batches != 0:
-        for callback, key in (("checkpoint", "save_on_train_epoch_end"), ("early_stopping", "check_on_train_epoch_end")):
+        for callback, key in (
+            ("checkpoint", "save_on_train_epoch_end"),
+            ("early_stopping", "check_on_train_epoch_end"),
+        ):
             if config[callback][key] is None:
                 config[callback][key] = False
 

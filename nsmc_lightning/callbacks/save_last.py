@@ -23,12 +23,17 @@ class SaveLast(ModelCheckpoint):
         super().__init__(filename="last", monitor=None, enable_version_counter=False, train_time_interval=interval)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuses validations, and so checkpoints, within a step of several batches.
+        """Refuses validations within a step of several batches, and by the clocks of several processes.
 
         Raises:
             UserError: a run could not go on from such a checkpoint: it has none of the gradients gathered so far.
         """
         super().on_train_start(trainer, pl_module)
+        if trainer.val_check_batch is None and trainer.world_size > 1:  # their clocks differ, and no word is exchanged
+            raise UserError(
+                f"trainer.val_check_interval {trainer.val_check_interval} is a time: processes would validate after "
+                "different batches, and wait for each other.\nGive it in batches."
+            )
         batches = trainer.accumulate_grad_batches
         if trainer.limit_val_batches and not _validates_between_steps(trainer):
             raise UserError(

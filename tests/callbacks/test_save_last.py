@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,3 +66,9 @@ def test_a_validation_within_a_step_is_refused(
     else:
         train(tmp_path, SaveLast(timedelta(hours=1)), batches, settings)
         assert [path.name for path in tmp_path.rglob("*.ckpt")] == ["last.ckpt"]
+
+
+def test_processes_do_not_validate_by_their_clocks() -> None:
+    trainer: Any = SimpleNamespace(val_check_interval="00:00:10:00", val_check_batch=None, world_size=2)
+    with pytest.raises(UserError, match="00:00:10:00 is a time"):
+        SaveLast(timedelta(hours=1)).on_train_start(trainer, BoringModel())

@@ -28,7 +28,10 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     corpus = {
         "name": "own",
         **{part: {"file": f"{part}.csv"} for part in ("train", "dev", "test")},
-        **{"text_column": "text", "label_column": "label", "id_column": "id", "format": "csv"},
+        "text_column": "text",
+        "label_column": "label",
+        "id_column": "id",
+        "format": "csv",
         "labels": [{"value": "0", "name": "negative"}, {"value": "1", "name": "positive"}],
     }
     (folder / "corpus.yaml").write_text(yaml.safe_dump(corpus), encoding="utf-8")

@@ -37,9 +37,7 @@ def stopped_whole(run: Run | Forked, signum: signal.Signals, logs: Path) -> Path
 
 
 @pytest.mark.parametrize(("processes", "workers"), [(1, 2), (2, 0)])
-def test_sigterm_to_all_saves_and_the_run_goes_on(
-    recipe: Path, tmp_path: Path, processes: int, workers: int
-) -> None:
+def test_sigterm_to_all_saves_and_the_run_goes_on(recipe: Path, tmp_path: Path, processes: int, workers: int) -> None:
     args = ["--config", str(recipe), "--log_dir", str(tmp_path), f"--data.num_workers={workers}"]
     run = Forked(["fit", *args], log=tmp_path / "log", processes=processes)
     run.wait_for("epoch 1/1000:  20 %")
@@ -116,9 +114,7 @@ def test_a_validation_that_was_cut_short_is_run_whole(recipe: Path, tmp_path: Pa
 
 @pytest.mark.faults
 @pytest.mark.parametrize(("processes", "to"), [([], "parent"), (TWO, "parent"), (TWO, "second")])
-def test_before_training_a_signal_ends_the_run_too(
-    recipe: Path, tmp_path: Path, processes: list[str], to: str
-) -> None:
+def test_before_training_a_signal_ends_the_run_too(recipe: Path, tmp_path: Path, processes: list[str], to: str) -> None:
     run = fit(recipe, tmp_path, *processes)
     run.wait_for("rows out")  # said while the data is read
     run.send(TERM, to)
