@@ -4,6 +4,8 @@ import hashlib
 import logging
 import os
 import signal
+import sys
+import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -247,7 +249,7 @@ class NSMCDataModule(LightningDataModule):
             batch_size=None,  # the sampler yields whole batches
             sampler=sampler,
             num_workers=workers,
-            worker_init_fn=_ignore_signals,
+            worker_init_fn=_obey_trainer_alone,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
@@ -283,10 +285,22 @@ class NSMCDataModule(LightningDataModule):
         return self.trainer.current_epoch, progress.processed, self.hparams["batch_size"] * self.trainer.world_size
 
 
-def _ignore_signals(worker: int) -> None:
-    """A signal to the whole process group is the trainer's to answer: a worker that died of it would end the run."""
-    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-        signal.signal(signum, signal.SIG_IGN)
+def _obey_trainer_alone(worker: int) -> None:
+    """In a process that builds batches: leaves signals from outside, as to a whole job, to the trainer to answer.
+
+    A worker that died of one would end the run. The trainer itself ends its workers by a signal; to ignore that too would
+    have it wait for them for ever.
+    """
+    if sys.platform == "linux":  # elsewhere a signal does not say who sent it
+        signals = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+        threading.Thread(target=_exit_for_trainer, args=(signals,), daemon=True).start()
+
+
+def _exit_for_trainer(signals: set[signal.Signals]) -> None:
+    while signal.sigwaitinfo(signals).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 @rank_zero_only
