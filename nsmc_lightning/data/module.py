@@ -3,9 +3,6 @@
 import hashlib
 import logging
 import os
-import signal
-import sys
-import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from nsmc_lightning.data.read import OnBadRows
 from nsmc_lightning.data.rows import PartRows
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer
+from nsmc_lightning.data.workers import obey_trainer_alone
 from nsmc_lightning.types import Batch, EncoderLimits, UserError
 
 log = logging.getLogger(__name__)
@@ -249,7 +247,7 @@ class NSMCDataModule(LightningDataModule):
             batch_size=None,  # the sampler yields whole batches
             sampler=sampler,
             num_workers=workers,
-            worker_init_fn=_obey_trainer_alone,
+            worker_init_fn=obey_trainer_alone,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
@@ -283,24 +281,6 @@ class NSMCDataModule(LightningDataModule):
         # Processed, not completed: a checkpoint written at a batch's end stands behind that batch.
         progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         return self.trainer.current_epoch, progress.processed, self.hparams["batch_size"] * self.trainer.world_size
-
-
-def _obey_trainer_alone(worker: int) -> None:
-    """In a process that builds batches: leaves signals from outside, as to a whole job, to the trainer to answer.
-
-    A worker that died of one would end the run. The trainer itself ends its workers by a signal; to ignore that too would
-    have it wait for them for ever.
-    """
-    if sys.platform == "linux":  # elsewhere a signal does not say who sent it
-        signals = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        threading.Thread(target=_exit_for_trainer, args=(signals,), daemon=True).start()
-
-
-def _exit_for_trainer(signals: set[signal.Signals]) -> None:
-    while signal.sigwaitinfo(signals).si_pid != os.getppid():
-        pass
-    os._exit(0)
 
 
 @rank_zero_only
