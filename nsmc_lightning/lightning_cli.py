@@ -133,6 +133,7 @@ class ClassifierCLI(LightningCLI):
             raise UserError(f"{self.subcommand} needs a trained model: give --ckpt_path FILE.")
         if self.subcommand == "fit":
             _refuse_unwise(config)
+            _save_after_validation(config)
         if config.name is None:
             config.name = _recipe_name(config.config)
         self.config_text = self._dump(config)
@@ -186,8 +187,7 @@ class ClassifierCLI(LightningCLI):
         if trainer.enable_checkpointing is not False:
             if config.checkpoint.filename == "best" and config.checkpoint.save_top_k != 1:
                 config.checkpoint.filename = "{epoch}-{step}"  # of several, "best" would not be the best
-            now_and_then = SaveLast(timedelta(minutes=config.save_minutes))
-            callbacks += [config.checkpoint, SaveLast(), now_and_then]
+            callbacks += [config.checkpoint, SaveLast(timedelta(minutes=config.save_minutes))]
         given = trainer.callbacks or []
         given = given if isinstance(given, list) else [given]
         if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
@@ -275,6 +275,21 @@ def _refuse_unwise(config: Namespace) -> None:
             "checkpoint.every_n_train_steps saves between validations, where checkpoint.monitor is not measured: "
             "give --checkpoint.monitor null --checkpoint.save_top_k -1 with it, or --trainer.val_check_interval."
         )
+
+
+def _save_after_validation(config: Namespace) -> None:
+    """Has checkpoints written after validations, before an epoch's end, where Lightning would write them after it.
+
+    An epoch's training metrics are logged after that, and a run that goes on from there would never log them, but count
+    them in those of the next epoch.
+    """
+    if config.trainer.limit_val_batches != 0:
+        for callback, key in (
+            ("checkpoint", "save_on_train_epoch_end"),
+            ("early_stopping", "check_on_train_epoch_end"),
+        ):
+            if config[callback][key] is None:
+                config[callback][key] = False
 
 
 def _tokenizer_of(backbone: str | dict[str, Any]) -> str | int:

@@ -40,12 +40,16 @@ def _is_run_of(folder: Path, checkpoint: Path) -> bool:
 
 @rank_zero_only
 def _go_on(logger: CSVLogger, step: int) -> None:
-    """Takes over the rows before ``step``; the logger by itself would begin with an empty file."""
+    """Takes over the rows before ``step``; the logger by itself would begin with an empty file.
+
+    An epoch's training metrics bear the number of its last step and are logged after the checkpoint of that step: the
+    run that goes on from there logs them again.
+    """
     path = Path(logger.log_dir) / "metrics.csv"
     rows = []
     if path.is_file():
         with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < step]
+            rows = [row for row in csv.DictReader(file) if int(row["step"]) < step - bool(row.get("train/accuracy"))]
     writer = logger.experiment
     writer.metrics = [{key: value for key, value in row.items() if value != ""} for row in rows]
     writer.save()

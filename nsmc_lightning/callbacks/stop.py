@@ -58,6 +58,7 @@ class GracefulStop(Callback):
     def __init__(self) -> None:
         self.signal = 0  # the first that came
         self._deferred = False  # whether a signal waits for the end of a batch
+        self._parent: int | None = None  # the process that answers this one's signals
         self._group: Any = None
         self._val_batches = 0  # that every process has
         self._stopped: Stopped | None = None  # saved, and to be raised
@@ -71,6 +72,7 @@ class GracefulStop(Callback):
         """
         # Of several processes that are about to train, one that ends alone would leave the others waiting for it.
         self._deferred = training and trainer.world_size > 1
+        self._parent = os.getppid() if not training and _started_by_lightning(trainer) else None
         before = {signum: signal.signal(signum, self._receive) for signum in _SIGNALS}
         try:
             yield
@@ -92,6 +94,9 @@ class GracefulStop(Callback):
         if self.signal:
             return
         self.signal = signum
+        if self._parent is not None and self._parent == os.getppid():
+            os.kill(self._parent, signum)  # ends both; ended alone, this one would be missed by the others
+            return
         if not self._deferred:
             raise Stopped(signum)
         if os.environ.get("LOCAL_RANK", "0") == "0":  # print() may be what the signal came in upon
@@ -109,7 +114,7 @@ class GracefulStop(Callback):
         """Stops after a step; where a validation follows, in that: cut off before it, it would never be run."""
         signum = self._agreed(trainer)
         stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        if signum and stepped and not _validation_follows(trainer, batch_idx):
+        if signum and stepped and not validation_follows(trainer, batch_idx):
             self._stopped = _save(trainer, signum)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
@@ -160,7 +165,7 @@ def _save(trainer: Trainer, signum: int) -> Stopped:
     return Stopped(signum, path)
 
 
-def _validation_follows(trainer: Trainer, batch_idx: int) -> bool:
+def validation_follows(trainer: Trainer, batch_idx: int) -> bool:
     """Whether a validation may follow this batch; where it then does not, a later batch is the one to stop after."""
     loop = trainer.fit_loop.epoch_loop
     if loop.batch_progress.is_last_batch or trainer.should_stop:

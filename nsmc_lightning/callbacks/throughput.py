@@ -90,8 +90,9 @@ class Throughput(Callback):
             self._meters["train"].pause()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the rates."""
-        self._log(trainer, pl_module, "train")
+        """Logs the rates; a run that goes on from an epoch's last batch has none."""
+        if self._meters["train"].reviews:
+            self._log(trainer, pl_module, "train")
 
     # Validation, test and prediction
 

@@ -23,6 +23,7 @@ from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.pack import row_shape
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer
+from nsmc_lightning.data.workers import obey_trainer_alone
 from nsmc_lightning.types import Batch, EncoderLimits, UserError
 
 log = logging.getLogger(__name__)
@@ -246,6 +247,7 @@ class NSMCDataModule(LightningDataModule):
             batch_size=None,  # the sampler yields whole batches
             sampler=sampler,
             num_workers=workers,
+            worker_init_fn=obey_trainer_alone,
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )

@@ -12,10 +12,14 @@ _WINDOW = 50  # batches that are sorted by length together, as transformers' len
 
 
 class TrainSampler(Sampler[list[int]]):
-    """Random batches of reviews; every rank gets the same number of batches.
+    """Random batches of reviews; at each step every rank gets one, and all get equally many reviews.
 
-    The order depends on ``seed`` and the epoch alone. An epoch's last batch is smaller where reviews are left over; of
-    these, fewer than ``world_size`` are left out, where they cannot give every rank one.
+    DistributedDataParallel takes the plain mean of the ranks' gradients, each of which is a mean over that rank's
+    reviews: with equal numbers, a review counts as a review. An epoch's last step is smaller where reviews are left
+    over; of these, fewer than ``world_size`` are left out, others in each epoch.
+
+    The order depends on ``seed`` and the epoch alone, and which reviews make up a step on nothing but how many it
+    takes: 2 ranks with a batch size of 16 train on the same as 1 with 32.
 
     Args:
         lengths: tokens of each review, (N,).
@@ -55,8 +59,9 @@ class TrainSampler(Sampler[list[int]]):
         whole = len(order) // step * step
         batches = [groups[self.rank] for groups in self._group(order[:whole], random)]
         batches = [batches[i] for i in random.permutation(len(batches))]
-        if len(order) - whole >= self.world_size:
-            batches.append(order[whole + self.rank :: self.world_size])
+        share = (len(order) - whole) // self.world_size
+        if share:
+            batches.append(order[whole + self.rank :: self.world_size][:share])
         epoch, done = self._done
         for batch in batches[done if epoch == self.epoch else 0 :]:
             yield batch.tolist()
@@ -69,23 +74,37 @@ class TrainSampler(Sampler[list[int]]):
 class StratifiedSampler(TrainSampler):
     """Batches that are each a sample of all lengths, with nearly equal numbers of tokens: for packed rows.
 
-    Reviews are sorted by length and cut into as many strata as a batch has reviews; every batch gets a random review of
-    each, the longer ones where tokens are still few. So batches are alike, to each other and to the whole, which is
+    Reviews are sorted by length and cut into as many strata as a step has reviews; every step gets a random review of
+    each, the longer ones where tokens are still few. So steps are alike, to each other and to the whole, which is
     also what makes gradients of stratified samples vary less (Cochran 1977, chapter 5).
     """
 
     def _group(self, order: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
-        groups = len(order) // self.reviews_per_batch
-        by_length = order[np.argsort(-self.lengths[order], kind="stable")].reshape(
-            self.reviews_per_batch, groups
-        )  # a stratum a row
-        tokens = np.zeros(groups, dtype=np.int64)
-        dealt = np.empty((self.reviews_per_batch, groups), dtype=np.int64)
-        for stratum, reviews in enumerate(by_length.reshape(self.reviews_per_batch, groups)):
-            neediest = np.lexsort((random.random(groups), tokens))  # ties in random order
+        strata = self.reviews_per_batch * self.world_size
+        steps = len(order) // strata
+        by_length = order[np.argsort(-self.lengths[order], kind="stable")].reshape(strata, steps)
+        tokens = np.zeros(steps, dtype=np.int64)
+        dealt = np.empty((strata, steps), dtype=np.int64)
+        for stratum, reviews in enumerate(by_length):
+            neediest = np.lexsort((random.random(steps), tokens))  # ties in random order
             dealt[stratum, neediest] = reviews
             tokens[neediest] += self.lengths[reviews]
-        yield from dealt.T.reshape(-1, self.world_size, self.reviews_per_batch)
+        yield from self._share(dealt).transpose(2, 0, 1)
+
+    def _share(self, dealt: np.ndarray) -> np.ndarray:
+        """Shares the reviews of each step (strata, steps) among the ranks (world_size, B, steps), tokens alike.
+
+        The longest review goes first, each to the rank that has the fewest tokens and still room.
+        """
+        steps = np.arange(dealt.shape[1])
+        shares = np.empty((self.world_size, self.reviews_per_batch, len(steps)), dtype=np.int64)
+        count, tokens = np.zeros((2, self.world_size, len(steps)), dtype=np.int64)
+        for reviews in dealt:
+            rank = np.where(count < self.reviews_per_batch, tokens, np.inf).argmin(axis=0)
+            shares[rank, count[rank, steps], steps] = reviews
+            count[rank, steps] += 1
+            tokens[rank, steps] += self.lengths[reviews]
+        return shares
 
 
 class LengthGroupedSampler(TrainSampler):

@@ -207,6 +207,10 @@ class BertClassifierModule(LightningModule):
 
     # Metrics are logged once an epoch, as objects: Lightning computes them over all processes and resets them.
 
+    def on_train_epoch_start(self) -> None:
+        """Forgets the epoch before; a run that goes on from a checkpoint of an epoch's end has its counts."""
+        self.train_metrics.reset()
+
     def on_train_epoch_end(self) -> None:
         """Logs the metrics of the batches trained on, with dropout as it was."""
         self.log_dict(self.train_metrics)
@@ -222,10 +226,22 @@ class BertClassifierModule(LightningModule):
         self.log_dict(self.test_metrics)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds the encoder's ``config.json``: with it the weights load where the backbone cannot be had."""
+        """Adds the encoder's ``config.json``: with it the weights load where the backbone cannot be had.
+
+        The counts of the training metrics are those of all processes.
+        """
+        weights = checkpoint["state_dict"]
+        for key in [key for key in weights if key.startswith("train_metrics.")]:
+            weights[key] = self.trainer.strategy.reduce(weights[key].clone(), reduce_op="sum")
         config = json.loads(self.encoder.config.to_json_string(use_diff=False))
         config.pop("_name_or_path", None)  # a folder of this machine
         checkpoint["encoder_config"] = json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leaves the counts of the training metrics to the first process: they are summed over all."""
+        if self.trainer.global_rank:
+            weights = checkpoint["state_dict"]
+            weights |= {key: torch.zeros_like(weights[key]) for key in weights if key.startswith("train_metrics.")}
 
     @property
     def limits(self) -> EncoderLimits:

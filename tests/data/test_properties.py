@@ -192,7 +192,7 @@ def test_an_epoch_has_every_review_once_and_goes_on_where_it_was(
     epochs = [list(sampler) for sampler in samplers]
     assert {len(epoch) for epoch in epochs} == {len(samplers[0])}
     for batches in zip(*epochs, strict=True):
-        assert max(map(len, batches)) - min(map(len, batches)) <= 1 <= min(map(len, batches))
+        assert len({len(batch) for batch in batches}) == 1 <= len(batches[0])
     rows = [row for epoch in epochs for batch in epoch for row in batch]
     assert len(rows) == len(set(rows)) > len(lengths) - world_size
     for sampler, epoch in zip(samplers, epochs, strict=True):

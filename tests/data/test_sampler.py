@@ -19,6 +19,13 @@ def test_train_sampler_order_follows_seed_and_epoch_alone(kind: type[TrainSample
     assert list(kind(LENGTHS, batch_size=32, seed=2)) != first
 
 
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_ranks_share_what_one_would_train_on(kind: type[TrainSampler]) -> None:
+    one = list(kind(LENGTHS[:1002], 32, seed=3))
+    ranks = [list(kind(LENGTHS[:1002], 16, seed=3, rank=rank, world_size=2)) for rank in (0, 1)]
+    assert [sorted(a + b) for a, b in zip(*ranks, strict=True)] == [sorted(batch) for batch in one]
+
+
 def test_stratified_batches_are_alike_on_every_rank() -> None:
     lengths = np.random.default_rng(1).geometric(1 / 20, size=20_000)
     ranks = [list(StratifiedSampler(lengths, 32, seed=0, rank=rank, world_size=2)) for rank in (0, 1)]

@@ -1,7 +1,10 @@
 """Runs of the command line in processes of their own, so that they can be hurt."""
 
+import contextlib
+import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +14,10 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import torch
 import yaml
+
+from nsmc_lightning.cli import main
 
 SMALL = {
     "model_type": "bert",
@@ -28,7 +34,7 @@ TWO = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=c
 class Run:
     """A command in a process group of its own; its standard error can be waited for."""
 
-    started: ClassVar[list["Run"]] = []
+    started: ClassVar[list["Run | Forked"]] = []
 
     def __init__(self, args: list[str], env: dict[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
@@ -96,6 +102,86 @@ class Run:
         if _alive(self.process.pid):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+class Forked:
+    """Commands, one after the other, in one or two processes forked from one that has all imports behind it.
+
+    Two are the two ranks of a run: they find each other as those of a cluster's launcher do, by their environment.
+    """
+
+    def __init__(self, *commands: list[str], log: Path, processes: int = 1) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["nsmc_lightning.lightning_cli", "tests.faults.conftest"])
+        environment = {}
+        if processes > 1:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = str(free.getsockname()[1])
+            environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
+        self.log = log
+        self.ranks = [
+            context.Process(target=_commands, args=(commands, {**environment, **_rank(rank, processes)}, log))
+            for rank in range(processes)
+        ]
+        for process in self.ranks:
+            process.start()
+        Run.started.append(self)
+
+    @property
+    def stderr(self) -> str:
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+    def wait_for(self, text: str | Path, seconds: float = 60) -> None:
+        """Returns when a line of standard error holds ``text``, or when the file is there."""
+        end = time.monotonic() + seconds
+        while not (text.exists() if isinstance(text, Path) else text in self.stderr):
+            if time.monotonic() > end or not self.ranks[0].is_alive():
+                self.kill()
+                raise AssertionError(f"{text} did not come:\n{self.stderr[-3000:]}")
+            time.sleep(0.002)
+
+    def send(self, signum: signal.Signals) -> None:
+        """Sends a signal to every process, and to all that those have started."""
+        for process in self.ranks:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signum)
+
+    def end(self, seconds: float = 60) -> int:
+        """Waits for the end of the processes, and of all that they started; the exit code of the first."""
+        end = time.monotonic() + seconds
+        for process in self.ranks:
+            process.join(max(0, end - time.monotonic()))
+        hangs = [rank for rank, process in enumerate(self.ranks) if process.is_alive()]
+        end = time.monotonic() + 10
+        while not hangs and any(_alive(process.pid) for process in self.ranks):
+            assert time.monotonic() < end, f"processes were left behind:\n{self.stderr[-3000:]}"
+            time.sleep(0.05)
+        self.kill()
+        assert not hangs, f"processes {hangs} hang:\n{self.stderr[-3000:]}"
+        return self.ranks[0].exitcode
+
+    def kill(self) -> None:
+        """Ends all of it, whatever state it is in."""
+        self.send(signal.SIGKILL)
+        for process in self.ranks:
+            process.join()
+
+
+def _rank(rank: int, processes: int) -> dict[str, str]:
+    return {"LOCAL_RANK": str(rank), "NODE_RANK": "0"} if processes > 1 else {}
+
+
+def _commands(commands: tuple[list[str], ...], environment: dict[str, str], log: Path) -> None:
+    os.setsid()  # a group of its own, as a shell's job has
+    multiprocessing.set_start_method("fork", force=True)  # as in any other process; this one has its parent's
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    for args in commands:
+        main([*args, *(TWO if environment else [])])
 
 
 def _alive(group: int) -> bool:

@@ -1,10 +1,7 @@
 """A run that is killed and goes on ends as the run that never was: weights, optimizer, metrics and curves."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nsmc_lightning.callbacks.throughput import RATES
+from tests.faults.conftest import Forked
 
 SETTINGS = [
     "--trainer.max_epochs=2",
@@ -23,42 +21,44 @@ SETTINGS = [
     "--trainer.accumulate_grad_batches=2",
     "--trainer.log_every_n_steps=3",
     "--data.batch_size=8",
-    "--save_minutes=0",  # after every step
-    "--log_graph=false",
 ]
+STEPS, EPOCHS = "--save_minutes=0", "--save_minutes=10"  # when there is a checkpoint: after a step, at an epoch's end
 
 
-def command(args: list[str]) -> list[str]:
-    return [sys.executable, "-m", "nsmc_lightning", "fit", *args]
-
-
-def finished(args: list[str]) -> None:
-    done = subprocess.run(command(args), capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+def finished(args: list[str], log: Path, processes: int = 1) -> None:
+    run = Forked(["fit", *args], log=log, processes=processes)
+    assert run.end() == 0, run.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
 def whole(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run that nobody killed."""
     folder = tmp_path_factory.mktemp("whole")
-    finished(["--config", str(recipe), "--log_dir", str(folder), "--name=run", *SETTINGS])
+    return never_killed(recipe, folder)
+
+
+@pytest.fixture(scope="module")
+def whole_of_two(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same of two processes."""
+    return never_killed(recipe, tmp_path_factory.mktemp("whole_of_two"), processes=2)
+
+
+def never_killed(recipe: Path, folder: Path, processes: int = 1) -> Path:
+    args = ["--config", str(recipe), "--log_dir", str(folder), "--name=run"]
+    finished([*args, *SETTINGS, STEPS], folder / "log", processes)
     return folder / "run" / "version_0"
 
 
-def killed_and_resumed(recipe: Path, folder: Path, seconds: float) -> Path:
+def killed_and_resumed(recipe: Path, folder: Path, save: str, seconds: float, processes: int = 1) -> Path:
     """Starts a run, kills it ``seconds`` after its first checkpoint, and goes on from ``last.ckpt`` to the end."""
-    args = ["--config", str(recipe), "--log_dir", str(folder), "--name=run", *SETTINGS]
+    args = ["fit", "--config", str(recipe), "--log_dir", str(folder), "--name=run", *SETTINGS, save]
     last = folder / "run" / "version_0" / "checkpoints" / "last.ckpt"
-    process = subprocess.Popen(command(args), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 200
-    while not last.is_file() and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.002)
-    assert last.is_file()
+    run = Forked(args, log=folder / "log", processes=processes)
+    run.wait_for(last)
     time.sleep(seconds)
-    if process.poll() is None:
-        os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    finished(["--ckpt_path", str(last)])
+    run.send(signal.SIGKILL)
+    assert run.end() in (-signal.SIGKILL, 0)
+    finished(["--ckpt_path", str(last)], folder / "log", processes)
     return folder / "run" / "version_0"
 
 
@@ -84,10 +84,11 @@ def measured(name: str) -> bool:
     return name.split("/")[-1] in RATES
 
 
-def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+def curves(run: Path) -> dict[str, set[tuple[int, float]]]:
+    """Points by name; one that is drawn twice, by the run that was killed and the one that went on, is one."""
     events = EventAccumulator(str(run), size_guidance={"scalars": 0}).Reload()
     names = [name for name in events.Tags()["scalars"] if not measured(name)]
-    return {name: [(event.step, event.value) for event in events.Scalars(name)] for name in names}
+    return {name: {(event.step, event.value) for event in events.Scalars(name)} for name in names}
 
 
 def compare(run: Path, whole: Path) -> None:
@@ -104,11 +105,19 @@ def compare(run: Path, whole: Path) -> None:
     assert curves(run) == curves(whole)
 
 
-def test_killed_once(recipe: Path, whole: Path, tmp_path: Path) -> None:
-    compare(killed_and_resumed(recipe, tmp_path, 0.3), whole)
+@pytest.mark.parametrize("save", [STEPS, EPOCHS])
+def test_killed_once(save: str, recipe: Path, whole: Path, tmp_path: Path) -> None:
+    compare(killed_and_resumed(recipe, tmp_path, save, 0.1), whole)
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(20))
 def test_killed_at_random(seed: int, recipe: Path, whole: Path, tmp_path: Path) -> None:
-    compare(killed_and_resumed(recipe, tmp_path, random.Random(seed).uniform(0, 3)), whole)
+    compare(killed_and_resumed(recipe, tmp_path, STEPS, random.Random(seed).uniform(0, 2)), whole)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("save", [STEPS, EPOCHS])
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0])
+def test_two_processes_killed(save: str, seconds: float, recipe: Path, whole_of_two: Path, tmp_path: Path) -> None:
+    compare(killed_and_resumed(recipe, tmp_path, save, seconds, processes=2), whole_of_two)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.faults.conftest import TWO, Run
+from tests.faults.conftest import TWO, Forked, Run
 
 TERM, INT, USR1 = signal.SIGTERM, signal.SIGINT, signal.SIGUSR1
 
@@ -19,7 +19,7 @@ def fit(recipe: Path, logs: Path, *args: str) -> Run:
     return Run(["fit", "--config", str(recipe), "--log_dir", str(logs), *args])
 
 
-def stopped_whole(run: Run, signum: signal.Signals, logs: Path) -> Path:
+def stopped_whole(run: Run | Forked, signum: signal.Signals, logs: Path) -> Path:
     """Checks that a run was stopped in order by ``signum``; its last checkpoint."""
     assert run.end() == 128 + signum, run.stderr[-3000:]
     assert "Traceback" not in run.stderr
@@ -36,25 +36,53 @@ def stopped_whole(run: Run, signum: signal.Signals, logs: Path) -> Path:
     return Path(said[2])
 
 
-def test_sigterm_saves_and_the_run_goes_on(recipe: Path, tmp_path: Path) -> None:
-    run = fit(recipe, tmp_path)
+@pytest.mark.parametrize(("processes", "workers"), [(1, 2), (2, 0)])
+def test_sigterm_to_all_saves_and_the_run_goes_on(recipe: Path, tmp_path: Path, processes: int, workers: int) -> None:
+    args = ["--config", str(recipe), "--log_dir", str(tmp_path), f"--data.num_workers={workers}"]
+    run = Forked(["fit", *args], log=tmp_path / "log", processes=processes)
     run.wait_for("epoch 1/1000:  20 %")
-    run.send(TERM, "parent")
+    run.send(TERM)
     last = stopped_whole(run, TERM, tmp_path)
     step = torch.load(last, weights_only=True)["global_step"]
-    on = Run(["fit", "--ckpt_path", str(last), f"--trainer.max_steps={step + 5}", "--trainer.limit_val_batches=1"])
+    more = ["--ckpt_path", str(last), f"--trainer.max_steps={step + 5}", "--trainer.limit_val_batches=1"]
+    on = Forked(["fit", *more], log=tmp_path / "log", processes=processes)
     assert on.end() == 0, on.stderr[-3000:]
     assert torch.load(last, weights_only=True)["global_step"] == step + 5
 
 
+def test_a_second_ctrl_c_stops_at_once(recipe: Path, tmp_path: Path) -> None:
+    args = ["--config", str(recipe), "--log_dir", str(tmp_path), "--trainer.accumulate_grad_batches=1000"]
+    run = Forked(["fit", *args], log=tmp_path / "log")  # a step lasts as long as the epoch
+    run.wait_for("epoch 1/1000:  10 %")
+    run.send(INT)
+    run.wait_for("SIGINT: stopping after this step")
+    run.send(INT)
+    assert run.end() == -INT
+    assert "stopped by" not in run.stderr
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("signum", [INT, TERM, USR1])
-@pytest.mark.parametrize("to", ["parent", "group"])
 @pytest.mark.parametrize("moment", ["epoch 1/1000:  20 %", "epoch 1/1000: 100 %", "epoch 2/1000:  50 %"])
-def test_one_process_stops(recipe: Path, tmp_path: Path, signum: signal.Signals, to: str, moment: str) -> None:
-    run = fit(recipe, tmp_path, "--data.eval_batch_size=2")
+def test_one_process_stops(recipe: Path, tmp_path: Path, signum: signal.Signals, moment: str) -> None:
+    run = fit(recipe, tmp_path, "--data.max_tokens=80")
     run.wait_for(moment)
-    run.send(signum, to)
+    run.send(signum, "parent")
+    stopped_whole(run, signum, tmp_path)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("signum", [INT, TERM, USR1])
+@pytest.mark.parametrize("moment", ["epoch 1/1000:  20 %", "epoch 1/1000: 100 %"])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_workers_that_build_batches_do_not_die_of_it(
+    recipe: Path, tmp_path: Path, signum: signal.Signals, moment: str, processes: int
+) -> None:
+    args = ["--config", str(recipe), "--log_dir", str(tmp_path), "--data.num_workers=2", "--data.max_tokens=320"]
+    run = Forked(["fit", *args], log=tmp_path / "log", processes=processes)
+    run.wait_for(moment)
+    run.send(signum)
     stopped_whole(run, signum, tmp_path)
 
 
@@ -63,7 +91,7 @@ def test_one_process_stops(recipe: Path, tmp_path: Path, signum: signal.Signals,
 @pytest.mark.parametrize("to", ["parent", "group", "second"])
 @pytest.mark.parametrize("moment", ["epoch 1/1000:  20 %", "epoch 1/1000: 100 %"])
 def test_two_processes_stop(recipe: Path, tmp_path: Path, signum: signal.Signals, to: str, moment: str) -> None:
-    run = fit(recipe, tmp_path, *TWO, "--data.eval_batch_size=8")
+    run = fit(recipe, tmp_path, *TWO, "--data.max_tokens=320")
     run.wait_for(moment)
     run.send(signum, to)
     stopped_whole(run, signum, tmp_path)
@@ -71,7 +99,7 @@ def test_two_processes_stop(recipe: Path, tmp_path: Path, signum: signal.Signals
 
 @pytest.mark.faults
 def test_a_validation_that_was_cut_short_is_run_whole(recipe: Path, tmp_path: Path) -> None:
-    run = fit(recipe, tmp_path, "--data.eval_batch_size=2")
+    run = fit(recipe, tmp_path, "--data.max_tokens=80")
     run.wait_for("epoch 1/1000: 100 %")
     run.send(TERM, "parent")
     last = stopped_whole(run, TERM, tmp_path)
@@ -85,12 +113,26 @@ def test_a_validation_that_was_cut_short_is_run_whole(recipe: Path, tmp_path: Pa
 
 
 @pytest.mark.faults
-def test_before_training_a_signal_leaves_nothing_to_go_on_from(recipe: Path, tmp_path: Path) -> None:
-    run = fit(recipe, tmp_path)
+@pytest.mark.parametrize(("processes", "to"), [([], "parent"), (TWO, "parent"), (TWO, "second")])
+def test_before_training_a_signal_ends_the_run_too(recipe: Path, tmp_path: Path, processes: list[str], to: str) -> None:
+    run = fit(recipe, tmp_path, *processes)
     run.wait_for("rows out")  # said while the data is read
-    run.send(TERM, "parent")
+    run.send(TERM, to)
     assert run.end() == 143, run.stderr[-3000:]
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("to", ["parent", "group", "second"])
+def test_two_processes_that_measure_stop_at_once(recipe: Path, tmp_path: Path, to: str) -> None:
+    run = fit(recipe, tmp_path, "--trainer.max_steps=1", "--trainer.limit_val_batches=1")
+    assert run.end() == 0, run.stderr[-3000:]
+    last = str(tmp_path / "small" / "version_0" / "checkpoints" / "last.ckpt")
+    on = Run(["test", "--ckpt_path", last, "--log_dir", str(tmp_path), "--data.max_tokens=1", *TWO])
+    on.wait_for("test:  10 %")
+    on.send(TERM, to)
+    assert on.end() == 143, on.stderr[-3000:]
+    assert "Traceback" not in on.stderr
 
 
 @pytest.mark.faults

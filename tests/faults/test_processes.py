@@ -1,0 +1,95 @@
+"""Two processes train and measure as one does, also where they do not get equally many batches or tokens."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from tests.faults.conftest import SMALL, Forked
+
+TRAIN, DEV, TEST = 42, 7, 5
+
+
+def write(path: Path, reviews: int) -> None:
+    """Short reviews and, first of all, a long one: whichever process gets that has more tokens than the other."""
+    texts = ["아주 " * 9 + "길다", *(f"{'재미' if i % 3 else '지루함'} {i}" for i in range(1, reviews))]
+    rows = [{"id": i, "text": text, "label": i % 3 % 2} for i, text in enumerate(texts)]
+    pd.DataFrame(rows).to_csv(path, index=False)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe without dropout on a corpus of a few reviews, for whose batches the tests reckon."""
+    folder = tmp_path_factory.mktemp("own")
+    for part, reviews in (("train", TRAIN), ("dev", DEV), ("test", TEST), ("predict", 3)):
+        write(folder / f"{part}.csv", reviews)
+    corpus = {
+        "name": "own",
+        **{part: {"file": f"{part}.csv"} for part in ("train", "dev", "test")},
+        "text_column": "text",
+        "label_column": "label",
+        "id_column": "id",
+        "format": "csv",
+        "labels": [{"value": "0", "name": "negative"}, {"value": "1", "name": "positive"}],
+    }
+    (folder / "corpus.yaml").write_text(yaml.safe_dump(corpus), encoding="utf-8")
+    no_dropout = {"dropout": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0}
+    settings = {
+        "data": {"corpus": str(folder / "corpus.yaml"), "data_dir": str(folder), "cache_dir": str(folder / "cache"),
+                 "max_length": 40},
+        "model": {"backbone": SMALL, "lr": 1e-6, **no_dropout},
+        "trainer": {"max_epochs": 1, "log_every_n_steps": 1, "enable_model_summary": False},
+    }  # fmt: skip
+    (folder / "own.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return folder
+
+
+def fit(own: Path, logs: Path, processes: int, *args: str) -> list[str]:
+    batch_size = f"--data.batch_size={32 // processes}"
+    return ["fit", "--config", str(own / "own.yaml"), "--log_dir", str(logs), batch_size, *args]
+
+
+def moments(logs: Path) -> list[torch.Tensor]:
+    """Adam's running means of the gradients, of all weights."""
+    checkpoint = torch.load(logs / "own" / "version_0" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 2  # 32 reviews, then 10
+    states = checkpoint["optimizer_states"][0]["state"]
+    return [states[i]["exp_avg"] for i in sorted(states)]
+
+
+def test_a_step_of_two_processes_is_that_of_one(own: Path, tmp_path: Path) -> None:
+    for processes in (1, 2):
+        logs = tmp_path / str(processes)
+        run = Forked(fit(own, logs, processes), log=tmp_path / "log", processes=processes)
+        assert run.end() == 0, run.stderr[-3000:]
+    # Not the weights: Adam divides a gradient by its size, and so makes a step of the rounding error of a tiny one.
+    # The learning rate is too small for a first step of that kind to show in the second's gradients.
+    for one, two in zip(moments(tmp_path / "1"), moments(tmp_path / "2"), strict=True):
+        torch.testing.assert_close(two, one, rtol=0, atol=1e-6 * max(1.0, float(one.abs().max())))
+
+
+def test_processes_with_unequal_numbers_of_batches_wait_for_nobody(own: Path, tmp_path: Path) -> None:
+    # In batches of one review the dev part gives 4 and 3, the test part 3 and 2, the file 2 and 1; of 42 reviews to
+    # train on, batches of 41 leave one, which only one process could have.
+    last = str(tmp_path / "own" / "version_0" / "checkpoints" / "last.ckpt")
+    one_each = "--data.max_tokens=1"
+    more = ["--trainer.max_epochs=2", "--trainer.val_check_interval=1", one_each]
+    train = ["fit", "--config", str(own / "own.yaml"), "--log_dir", str(tmp_path), "--data.batch_size=20", *more]
+    written: dict[int, list[pd.DataFrame]] = {}
+    for processes in (2, 1):
+        output = [str(tmp_path / f"{name}_{processes}.csv") for name in ("test", "predict")]
+        name = f"--name=on_{processes}"
+        commands = [
+            ["validate", "--ckpt_path", last, "--log_dir", str(tmp_path), name, one_each],
+            ["test", "--ckpt_path", last, "--log_dir", str(tmp_path), name, one_each, "--output", output[0]],
+            ["predict", "--ckpt_path", last, "--log_dir", str(tmp_path), name, one_each, "--output", output[1],
+             "--data.predict_path", str(own / "predict.csv")],
+        ]  # fmt: skip
+        run = Forked(*([train] if processes == 2 else []), *commands, log=tmp_path / "log", processes=processes)
+        assert run.end() == 0, run.stderr[-3000:]
+        metrics = pd.read_csv(tmp_path / f"on_{processes}" / "version_0" / "metrics.csv")
+        written[processes] = [pd.read_csv(path) for path in output] + [metrics[["val/accuracy", "val/f1", "val/loss"]]]
+    for one, two in zip(written[1], written[2], strict=True):
+        pd.testing.assert_frame_equal(two, one, atol=1e-6)
