@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -104,6 +104,13 @@ class Run:
         self.process.wait()
 
 
+def forkserver() -> Any:
+    """What starts processes as forks of one that has all imports behind it."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["nsmc_lightning.lightning_cli", "tests.faults.test_files"])
+    return context
+
+
 class Forked:
     """Commands, one after the other, in one or two processes forked from one that has all imports behind it.
 
@@ -111,8 +118,7 @@ class Forked:
     """
 
     def __init__(self, *commands: list[str], log: Path, processes: int = 1) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["nsmc_lightning.lightning_cli", "tests.faults.conftest"])
+        context = forkserver()
         environment = {}
         if processes > 1:
             with socket.socket() as free:

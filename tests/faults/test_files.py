@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import multiprocessing
 import resource
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import torch
 
 from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
 from nsmc_lightning.types import UserError
-from tests.faults.conftest import Run
+from tests.faults.conftest import Run, forkserver
 
 
 def save_forever(path: Path, done: Connection) -> None:
@@ -28,8 +27,7 @@ def save_forever(path: Path, done: Connection) -> None:
 
 def kill_while_saving(path: Path, kills: int) -> int:
     """Kills a process at ``kills`` moments spread over its saving; how often it left a partial file behind."""
-    context = multiprocessing.get_context("forkserver")  # imports once, then each process starts in no time
-    context.set_forkserver_preload(["tests.faults.test_files"])
+    context = forkserver()
     partial = 0
     for number in range(kills):
         receiver, sender = context.Pipe(duplex=False)
@@ -56,12 +54,12 @@ def kill_while_saving(path: Path, kills: int) -> int:
 
 def test_a_file_is_whole_whenever_its_writer_is_killed(tmp_path: Path) -> None:
     # Some of the kills must have struck within a write, or nothing was tried.
-    assert kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 12) >= 1
+    assert kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 8) >= 1
 
 
 @pytest.mark.faults
-def test_a_file_is_whole_at_each_of_two_hundred_kills(tmp_path: Path) -> None:
-    assert kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 200) >= 20
+def test_a_file_is_whole_at_each_of_a_hundred_kills(tmp_path: Path) -> None:
+    assert kill_while_saving(tmp_path / "checkpoints" / "last.ckpt", 100) >= 10
 
 
 def test_a_file_being_written_is_no_leftover(tmp_path: Path) -> None:
@@ -142,4 +140,4 @@ def test_two_runs_at_once_share_a_cache_and_a_name(recipe: Path, tmp_path: Path)
         assert (folder / "config.yaml").is_file()
         assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 5
     first, second = (json.loads((folder / "run.json").read_text(encoding="utf-8")) for folder in folders)
-    assert first["rows_sha256"] == second["rows_sha256"]
+    assert first["sha256"] == second["sha256"]
