@@ -1,8 +1,11 @@
 """last.ckpt: where a run that ends, whatever ends it, can go on."""
 
+import time
 from datetime import timedelta
 from typing import Any
 
+import torch
+import torch.distributed
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -20,7 +23,10 @@ class SaveLast(ModelCheckpoint):
     """
 
     def __init__(self, interval: timedelta) -> None:
-        super().__init__(filename="last", monitor=None, enable_version_counter=False, train_time_interval=interval)
+        super().__init__(filename="last", monitor=None, enable_version_counter=False, every_n_epochs=0)
+        self._interval = interval.total_seconds()
+        self._saved_at = 0.0
+        self._group: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses validations within a step of several batches, and by the clocks of several processes.
@@ -54,7 +60,7 @@ class SaveLast(ModelCheckpoint):
         every = trainer.log_every_n_steps  # type: ignore[attr-defined]
         to_be_logged = every > 1 and trainer.global_step % every == 0
         if not gathering and not to_be_logged and not validation_follows(trainer, batch_idx):
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+            self._save_in_time(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves."""
@@ -65,7 +71,16 @@ class SaveLast(ModelCheckpoint):
         if not trainer.limit_val_batches:
             self._save(trainer)
 
+    def _save_in_time(self, trainer: Trainer) -> None:
+        """Saves when it is time by the first process's clock; ModelCheckpoint's own way would wait for the devices."""
+        due = torch.tensor(time.monotonic() - self._saved_at >= self._interval)
+        if self._group is not None:
+            torch.distributed.broadcast(due, src=0, group=self._group)
+        if due:
+            self._save(trainer)
+
     def _save(self, trainer: Trainer) -> None:
+        self._saved_at = time.monotonic()
         if not self._should_skip_saving_checkpoint(trainer):
             self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
 

@@ -112,6 +112,10 @@ def _refuse_other_models(config: transformers.PretrainedConfig, name: str) -> No
             f"--model.backbone: {name} ({config.model_type}) is not an encoder of the BERT kind, "
             "such as bert, electra, roberta, distilbert or modernbert."
         )
+    if getattr(config, "is_decoder", False):
+        raise UserError(f"--model.backbone: {name} has is_decoder true: an encoder looks both ways, leave it out.")
+    if config.model_type in PADDED_POSITIONS and config.pad_token_id is None:
+        raise UserError(f"--model.backbone: {name} needs a pad_token_id: {config.model_type} counts positions from it.")
 
 
 def _set_dropout(config: transformers.PretrainedConfig, key: str, names: tuple[str, ...], value: float | None) -> None:

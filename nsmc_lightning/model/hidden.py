@@ -42,18 +42,20 @@ def first_token_states(
     attention_mask: Tensor,
     position_ids: Tensor | None,
     first_tokens: Tensor | None,
+    layer_by_layer: bool,
 ) -> Tensor:
-    """The last layer's states of each text's first token, with nothing else of that layer computed but its attention.
+    """The last layer's states of each text's first token.
 
-    What follows the last attention (output projection, norms, feed-forward) goes token by token, so the other tokens'
-    share of it cannot reach the result: at 12 layers that is a sixteenth of all multiplications.
+    Layer by layer, nothing of the last one is computed for the other tokens but its attention. What follows that
+    (output projection, norms, feed-forward) goes token by token, so their share cannot reach the result: at 12 layers
+    that is a sixteenth of all multiplications.
 
     *Shape:* as for :func:`token_states`; ``first_tokens`` int64 (B,), places among the R · W slots, or None where each
     row holds one text; result (B, H).
     """
-    layers = _layers(encoder)
-    if layers is None:
+    if not layer_by_layer:
         return _at(token_states(encoder, input_ids, attention_mask, position_ids), first_tokens)
+    layers = _layers(encoder)
     parts: Any = encoder
     if position_ids is None:
         mask = attention_mask[:, None, None, :].bool()
@@ -83,31 +85,9 @@ def same_text(attention_mask: Tensor) -> Tensor:
     return torch.zeros(same.shape, dtype=torch.float32).masked_fill_(~same, -torch.inf)
 
 
-def takes_packed_rows(encoder: PreTrainedModel) -> bool:
-    """Whether packed texts get the states that each gets alone: tried on three short ones.
-
-    A family, a version of transformers or an attention implementation that leaves the mask or the positions out would
-    compute something else without a word.
-    """
-    config = encoder.config
-    if config.model_type not in _FULL_ATTENTION or config.max_position_embeddings < 8:
-        return False
-    texts = [(torch.arange(n) * 7 + n) % config.vocab_size for n in (3, 5, 4)]
-    row = torch.cat([*texts, torch.zeros(2, dtype=torch.int64)])[None]
-    numbers = torch.tensor([[1] * 3 + [2] * 5 + [3] * 4 + [0] * 2])
-    positions = torch.tensor([[*range(3), *range(5), *range(4), *range(2)]])
-    first = torch.tensor([0, 3, 8])
-    training = encoder.training
-    encoder.eval()
-    try:
-        with torch.no_grad():
-            alone = torch.cat([token_states(encoder, ids[None], torch.ones_like(ids[None]), None)[0] for ids in texts])
-            packed = token_states(encoder, row, numbers, positions)[0, :12]
-            firsts = first_token_states(encoder, row, numbers, positions, first)
-    finally:
-        encoder.train(training)
-    tolerance = 1e-4 * max(1.0, float(alone.abs().max()))
-    return torch.allclose(packed, alone, atol=tolerance) and torch.allclose(firsts, alone[first], atol=tolerance)
+def may_be_packed(encoder: PreTrainedModel) -> bool:
+    """Whether the encoder's family attends to everything that a mask allows, and nothing else."""
+    return encoder.config.model_type in _FULL_ATTENTION
 
 
 def _first_position(encoder: PreTrainedModel) -> int:
@@ -115,12 +95,14 @@ def _first_position(encoder: PreTrainedModel) -> int:
     return int(config.pad_token_id) + 1 if config.model_type in PADDED_POSITIONS else 0
 
 
+def has_known_layers(encoder: PreTrainedModel) -> bool:
+    """Whether its layers are those of a BERT, RoBERTa or ELECTRA, whose parts have the same names."""
+    known = may_be_packed(encoder) and encoder.config._attn_implementation == "sdpa"
+    return known and isinstance(_layers(encoder), nn.ModuleList)
+
+
 def _layers(encoder: PreTrainedModel) -> Any:
-    """The layers of a BERT, RoBERTa or ELECTRA, whose parts have the same names; None of another."""
-    if encoder.config.model_type not in _FULL_ATTENTION or encoder.config._attn_implementation != "sdpa":
-        return None
-    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
-    return layers if isinstance(layers, nn.ModuleList) else None
+    return getattr(getattr(encoder, "encoder", None), "layer", None)
 
 
 def _at(hidden: Tensor, first_tokens: Tensor | None) -> Tensor:

@@ -13,11 +13,12 @@ from torch import Tensor
 from nsmc_lightning.model.backbone import encoder_limits, load_encoder
 from nsmc_lightning.model.dropout import use_fast_dropout
 from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens
-from nsmc_lightning.model.hidden import first_token_states, takes_packed_rows, token_states
+from nsmc_lightning.model.hidden import first_token_states, token_states
 from nsmc_lightning.model.linear import use_fast_linear
 from nsmc_lightning.model.loss import build_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
 from nsmc_lightning.model.optim import parameter_groups, resolve_warmup, warmup_schedule
+from nsmc_lightning.model.probe import probe
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
 
 _CHOICES = {
@@ -94,7 +95,8 @@ class BertClassifierModule(LightningModule):
         self.head = ClassifierHead(self.encoder.config.hidden_size, num_outputs, dropout)
         use_fast_dropout(self.encoder)
         use_fast_linear(self.encoder)
-        self.packed_rows = takes_packed_rows(self.encoder)
+        found = probe(self.encoder)
+        self.packed_rows, self._layer_by_layer = found.packs, found.layer_by_layer
         metrics = build_metrics(num_labels)
         self.train_metrics = metrics.clone(prefix="train/")
         self.train_metrics.persistent(True)  # a run that goes on within an epoch counts on
@@ -121,7 +123,9 @@ class BertClassifierModule(LightningModule):
         if self.pooling == "mean":
             hidden = token_states(self.encoder, input_ids, attention_mask, position_ids)
             return self.head(mean_of_tokens(hidden, attention_mask, first_tokens))
-        states = first_token_states(self.encoder, input_ids, attention_mask, position_ids, first_tokens)
+        states = first_token_states(
+            self.encoder, input_ids, attention_mask, position_ids, first_tokens, self._layer_by_layer
+        )
         if self.pooling == "pooler":
             pooler: Any = self.encoder.pooler
             states = pooler(states[:, None])  # which takes the first token of each row

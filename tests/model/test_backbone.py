@@ -176,6 +176,8 @@ def test_broken_folders(folder: Path, tmp_path: Path) -> None:
         ({"hidden_size": "wide"}, "'hidden_size' expected int"),
         ({"model_type": ["bert"]}, "needs model_type"),
         ({"vocab_size": 0}, "builds no encoder"),
+        ({"is_decoder": True}, "is_decoder true"),
+        ({"model_type": "roberta", "pad_token_id": None}, "needs a pad_token_id"),
     ],
 )
 def test_bad_configurations(bert: dict[str, Any], change: dict[str, Any], message: str) -> None:

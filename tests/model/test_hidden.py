@@ -1,6 +1,5 @@
-"""Packed texts against the same texts one at a time: states, logits, gradients, and what must be refused."""
+"""Packed texts against the same texts one at a time: states, logits, gradients."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +8,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from nsmc_lightning.model import hidden
-from nsmc_lightning.model.backbone import load_encoder
-from nsmc_lightning.model.hidden import takes_packed_rows, token_states
+from nsmc_lightning.model.hidden import token_states
 from nsmc_lightning.model.module import BertClassifierModule
 
 LENGTHS = [3, 9, 1, 12, 6, 5]
@@ -88,52 +85,6 @@ def test_packed_logits_of_a_real_encoder(shared: Path) -> None:
     texts = [torch.randint(5, 10_000, (length,), generator=generator) for length in LENGTHS]
     with torch.no_grad():
         torch.testing.assert_close(module(*packed(texts)), alone(module, texts), atol=1e-5, rtol=1e-5)
-
-
-def everything(attention_mask: Tensor) -> Tensor:
-    rows, width = attention_mask.shape
-    return torch.ones(rows, 1, width, width, dtype=torch.bool)
-
-
-def all_tokens(attention_mask: Tensor) -> Tensor:
-    return attention_mask[:, None, None, :].bool()
-
-
-@pytest.mark.parametrize("mask", [everything, all_tokens])
-def test_without_the_block_mask_packed_rows_are_wrong_and_not_used(
-    family: dict[str, Any], texts: list[Tensor], mask: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = BertClassifierModule(family, **NO_DROPOUT)
-    assert takes_packed_rows(module.encoder)
-    monkeypatch.setattr(hidden, "same_text", mask)
-    assert (module(*packed(texts)) - alone(module, texts)).abs().max() > 1e-4
-    assert not takes_packed_rows(module.encoder)
-
-
-def test_an_encoder_that_ignores_positions_is_found_out(bert: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = load_encoder(bert, pretrained=False, need_pooler=False)
-    monkeypatch.setattr(hidden, "_first_position", lambda encoder: 1)
-    assert not takes_packed_rows(encoder)
-
-
-@pytest.mark.parametrize("model_type", ["modernbert", "deberta-v2", "albert"])
-def test_families_that_are_not_known_to_pack_are_padded(model_type: str) -> None:
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
-    keys = {"model_type": model_type, "vocab_size": 50, **sizes, **(special if model_type == "modernbert" else {})}
-    module = BertClassifierModule(keys, **NO_DROPOUT)
-    assert not module.packed_rows
-    ids = torch.randint(3, 50, (2, 7))
-    expected = module.head.linear(module.encoder(input_ids=ids, attention_mask=torch.ones_like(ids))[0][:, 0])
-    torch.testing.assert_close(module(ids, torch.ones_like(ids)), expected)
-
-
-def test_trying_an_encoder_changes_nothing(bert: dict[str, Any]) -> None:
-    encoder = load_encoder(bert, pretrained=False, need_pooler=False)
-    state = torch.get_rng_state()
-    takes_packed_rows(encoder)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert all(module.training for module in encoder.modules())
 
 
 class Counter:

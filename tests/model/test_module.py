@@ -321,14 +321,14 @@ def test_checkpoint_stands_alone(family: dict[str, Any], tmp_path: Path) -> None
     restored.load_state_dict(checkpoint["state_dict"])
     batches = make_batches(SIZES)
     assert torch.equal(whole(batches, restored)[0], whole(batches, module)[0])
-    reread: dict[str, Any] = {}
+    reread: dict[str, Any] = {"state_dict": {}}
     restored.on_save_checkpoint(reread)
     assert reread["encoder_config"] == checkpoint["encoder_config"]  # whatever folder it came from
 
 
 def test_checkpoint_of_a_folder_names_no_folder(bert: dict[str, Any], tmp_path: Path) -> None:
     load_encoder(bert, pretrained=True, need_pooler=True).save_pretrained(tmp_path / "secret")
-    checkpoint: dict[str, Any] = {}
+    checkpoint: dict[str, Any] = {"state_dict": {}}
     BertClassifierModule(str(tmp_path / "secret")).on_save_checkpoint(checkpoint)
     assert "secret" not in checkpoint["encoder_config"]
     (tmp_path / "secret" / "config.json").write_text(checkpoint["encoder_config"])
