@@ -234,7 +234,7 @@ class BertClassifierModule(LightningModule):
 
         The counts of the training metrics are those of all processes.
         """
-        weights = checkpoint["state_dict"]
+        weights = checkpoint.get("state_dict", {})
         for key in [key for key in weights if key.startswith("train_metrics.")]:
             weights[key] = self.trainer.strategy.reduce(weights[key].clone(), reduce_op="sum")
         config = json.loads(self.encoder.config.to_json_string(use_diff=False))
