@@ -61,7 +61,7 @@ def test_rules_touch_no_files_and_no_network(name: str) -> None:
     ("words", "heavy"),
     [
         (["--help"], {"torch", "lightning", "transformers", "pandas"}),
-        (["fit", "--help"], {"transformers.modeling_utils", "pandas", "pyarrow", "sklearn"}),
+        (["fit", "--help"], {"transformers.modeling_utils", "pandas", "pyarrow"}),
     ],
 )
 def test_help_imports_nothing_that_it_does_not_need(words: list[str], heavy: set[str]) -> None:
