@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import yaml
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from nsmc_lightning.cli import main
 
@@ -185,6 +186,7 @@ def _commands(commands: tuple[list[str], ...], environment: dict[str, str], log:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.environ.update(environment)
+    rank_zero_only.rank = int(environment.get("LOCAL_RANK", "0"))  # which Lightning reads when it is imported
     torch.set_num_threads(1)
     for args in commands:
         main([*args, *(TWO if environment else [])])
