@@ -15,9 +15,7 @@ class CrossEntropy(nn.Module):
 
     With weights w and smoothing ε over C classes, a text of class y costs
     ``(1 - ε) · w[y] · -log p[y] + ε / C · Σ_c w[c] · -log p[c]``, and a batch costs the sum of that over its texts,
-    divided by the sum of their ``w[y]``. Of several processes each divides by the sum over its own texts, and
-    DistributedDataParallel takes the plain mean of that: with class weights it is the mean over the texts of all
-    processes only nearly, without them exactly.
+    divided by the sum of their ``w[y]``.
 
     Args:
         label_smoothing: ε, from Szegedy et al. 2016.

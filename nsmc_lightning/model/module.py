@@ -171,7 +171,12 @@ class BertClassifierModule(LightningModule):
         """Loss of a batch."""
         loss, _ = self._step(batch, "train")
         self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True)
-        return loss
+        if self.loss.weight is None or self.trainer.world_size == 1:
+            return loss
+        # DistributedDataParallel takes the plain mean over processes; each counts by the weight of its texts.
+        assert batch.labels is not None, "_step has looked at them"
+        weight = self.loss.total_weight(batch.labels)
+        return loss * weight / self.trainer.strategy.reduce(weight.clone(), reduce_op="mean")
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """Probabilities of a batch, counted in the dev metrics."""

@@ -59,10 +59,12 @@ def moments(logs: Path) -> list[torch.Tensor]:
     return [states[i]["exp_avg"] for i in sorted(states)]
 
 
-def test_a_step_of_two_processes_is_that_of_one(own: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("class_weights", ["null", "[1.0, 5.0]"])
+def test_a_step_of_two_processes_is_that_of_one(own: Path, tmp_path: Path, class_weights: str) -> None:
     for processes in (1, 2):
         logs = tmp_path / str(processes)
-        run = Forked(fit(own, logs, processes), log=tmp_path / "log", processes=processes)
+        args = fit(own, logs, processes, f"--model.class_weights={class_weights}")
+        run = Forked(args, log=tmp_path / "log", processes=processes)
         assert run.end() == 0, run.stderr[-3000:]
     # Not the weights: Adam divides a gradient by its size, and so makes a step of the rounding error of a tiny one.
     # The learning rate is too small for a first step of that kind to show in the second's gradients.
