@@ -55,7 +55,7 @@ def _whole_corpora(args: list[str]) -> list[str]:
     The parser would merge them: what the second corpus leaves out, its test part say, would be the first one's.
     """
     result: list[str] = []
-    for arg, following in zip(args, [*args[1:], ""], strict=True):
+    for arg, following in zip(args, [*args, ""][1:], strict=True):
         names_file = arg == "--data.corpus" or arg.startswith("--data.corpus=")
         if names_file or (arg == "--config" and _names_corpus(following)):
             result.append("--data.corpus=null")

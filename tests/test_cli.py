@@ -357,6 +357,36 @@ def test_missing_and_broken_checkpoints_are_named(
         assert path in refused(["classify", "--ckpt_path", path, "텍스트"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("args", "way_out"),
+    [
+        (["fit"], "--config configs/klue.yaml"),
+        (["fit", "--trainer.max_epochs=1"], "--model.backbone"),
+        (["fit", "--model.backbone.model_type=bert"], "needs vocab_size"),
+        (["test"], "--ckpt_path FILE"),
+        (["validate"], "--ckpt_path FILE"),
+        (["predict", "--output=x.csv"], "--ckpt_path FILE"),
+    ],
+)
+def test_what_is_missing_is_named(args: list[str], way_out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(args, capsys)
+    assert way_out in message
+    assert "compute_fn" not in message
+
+
+def test_what_lightning_refuses_before_the_first_step_is_the_user_s(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = ["fit", "--config", str(recipe), "--name=refused", *LIMITS, "--trainer.val_check_interval=500"]
+    assert "batches (4)" in refused(fit, capsys)
+
+
+def test_a_trial_run_and_one_without_a_logging_interval_end_well(recipe: Path) -> None:
+    fit = ["fit", "--config", str(recipe), "--name=trial"]
+    main([*fit, "--trainer.fast_dev_run=true"])
+    main([*fit, "--trainer.max_steps=2", "--trainer.limit_val_batches=1", "--trainer.log_every_n_steps=0"])
+
+
 def test_monitor_and_mode_must_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "checkpoint.mode" in refused(
         ["fit", "--config", str(recipe), *LIMITS, "--checkpoint.monitor=val/loss"], capsys
