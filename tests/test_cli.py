@@ -296,6 +296,21 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_text_that_begins_with_a_dash(best: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unrecognized arguments: -_-" in refused(["classify", "--ckpt_path", best, "-_-"], capsys)
+    main(["classify", "--ckpt_path", best, "--", "-_-"])
+    assert capsys.readouterr().out.endswith("\t-_-\n")
+
+
+def test_classify_ends_quietly_where_nobody_reads_on(best: str) -> None:
+    command = [sys.executable, "-m", "nsmc_lightning", "classify", "--ckpt_path", best]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate("좋다\n싫다\n".encode(), timeout=200)
+    assert (process.returncode, b"BrokenPipe" in errors) == (141, False), errors.decode()[-3000:]
+
+
 def test_an_own_corpus_replaces_the_recipe_s_whole_and_is_classified(
     own: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
