@@ -14,7 +14,7 @@ ROOMS = {
     "provenance": set(),
     "checkpoint_io": {"types"},
     "recipes": {"types"},
-    "arguments": {"checkpoint", "recipes"},
+    "arguments": {"types", "checkpoint", "recipes"},
     "checkpoint": {"types"},
     "trust": {"types"},
     "settings": {"types"},

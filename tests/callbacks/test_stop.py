@@ -59,7 +59,7 @@ def test_an_error_ends_the_processes_that_were_started() -> None:
 
 
 def test_an_error_ends_the_processes_that_were_spawned() -> None:
-    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon=True)
     child.start()
     with pytest.raises(ValueError, match="broken"), GracefulStop().watching(trainer(2, [child]), training=True):
         raise ValueError("broken")
