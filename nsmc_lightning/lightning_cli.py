@@ -106,7 +106,7 @@ class ClassifierCLI(LightningCLI):
         parser.add_argument("--log_dir", type=str, default="lightning_logs", help="folder of all runs")
         parser.add_argument("--log_graph", type=bool, default=False, help="put the model's graph into TensorBoard")
         parser.add_argument(
-            "--compile", type=bool, default=False, help="compile the model for training (torch.compile)"
+            "--compile", type=bool, default=False, help="compile the model for training (torch.compile): pays on a GPU"
         )
         parser.add_argument(
             "--save_minutes", type=float, default=10.0, help="write last.ckpt so often, besides validations"
@@ -248,7 +248,7 @@ class ClassifierCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         remove_leftovers([*(Path(config.log_dir) / config.name).glob("*/checkpoints"), config.checkpoint.dirpath])
         if config.compile:
-            model.compile_training()  # type: ignore[operator]
+            _compile(model, datamodule)
         with self.stop.watching(self.trainer, training=True), refused_by_lightning():
             self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
@@ -268,6 +268,16 @@ class ClassifierCLI(LightningCLI):
             self.trainer.predict(
                 model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
             )
+
+
+def _compile(model: LightningModule, datamodule: LightningDataModule) -> None:
+    """Has training compiled; of padded batches hardly two have one shape, and each is compiled for."""
+    if not (datamodule.hparams["packed"] and model.packed_rows):
+        raise UserError(
+            "compile true: training is compiled for one shape, which only packed rows have, and this run pads its "
+            "batches (data.packed false, or an encoder that cannot take packed rows); leave --compile out."
+        )
+    model.compile_training(datamodule.hparams["batch_size"])  # type: ignore[operator]
 
 
 def _behind(error: BaseException | None) -> UserError | None:

@@ -415,6 +415,8 @@ def test_what_cannot_be_monitored_or_end_is_refused(recipe: Path, capsys: pytest
     every = [*fit, "--trainer.max_steps=1", "--checkpoint.every_n_train_steps=1"]
     assert "every_n_train_steps" in refused(every, capsys)
     assert "foo" in refused([*fit, "--trainer.max_steps=1", "--trainer.strategy=foo"], capsys)
+    padded = [*fit, "--trainer.max_steps=1", "--compile=true", "--data.packed=false"]
+    assert "data.packed" in refused(padded, capsys)
 
 
 def test_too_long_is_refused_with_the_limit(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
