@@ -8,6 +8,7 @@ import yaml
 
 from nsmc_lightning.checkpoint import CLI_CONFIG
 from nsmc_lightning.recipes import recipe_file
+from nsmc_lightning.types import UserError
 
 # What evaluation takes over from a checkpoint; the trainer's settings are of the machine that trained.
 _EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
@@ -31,22 +32,63 @@ def configs_first(args: list[str], before: list[str]) -> list[str]:
     untrained model would be tested.
 
     Raises:
-        UserError: a ``--config`` or ``--data.corpus`` names a file that is neither there nor shipped.
+        UserError: a ``--config`` or ``--data.corpus`` names a file that is neither there nor shipped, or one in which a
+            key stands twice.
     """
     configs, flags = list(before), []
     rest = iter(args[1:])
     for arg in rest:
         if arg in ("--config", "-c"):
-            configs.append(recipe_file("--config", next(rest, "")))
+            configs.append(_file("--config", next(rest, "")))
         elif arg.startswith("--config="):
-            configs.append(recipe_file("--config", arg.partition("=")[2]))
+            configs.append(_file("--config", arg.partition("=")[2]))
         elif arg == "--data.corpus":
-            flags += [arg, *(recipe_file(arg, word) for word in islice(rest, 1))]
+            flags += [arg, *(_file(arg, word) for word in islice(rest, 1))]
         elif arg.startswith("--data.corpus="):
-            flags.append(f"--data.corpus={recipe_file('--data.corpus', arg.partition('=')[2])}")
+            flags.append(f"--data.corpus={_file('--data.corpus', arg.partition('=')[2])}")
         else:
             flags.append(arg)
     return [args[0], *_whole_corpora([word for config in configs for word in ("--config", config)] + flags)]
+
+
+def _file(option: str, value: str) -> str:
+    """The file that ``option`` names, in which no key stands twice: YAML would keep the last and drop the first."""
+    file = recipe_file(option, value)
+    try:
+        root = yaml.compose(Path(file).read_text(encoding="utf-8"), yaml.SafeLoader)
+    except (
+        OSError,
+        ValueError,
+        yaml.YAMLError,
+    ):  # settings spelt out, or a file that the parser says what is wrong with
+        return file
+    if (repeated := _repeated_key(root)) is not None:
+        raise UserError(
+            f"{option} {value}, line {repeated.start_mark.line + 1}: the key {repeated.value} stands there a second "
+            "time; put what belongs to it in one place."
+        )
+    return file
+
+
+def _repeated_key(root: yaml.Node | None) -> yaml.ScalarNode | None:
+    """The first key that its mapping already has; what a merge (``<<``) brings may be given anew."""
+    waiting, visited = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in visited:
+            continue
+        visited.add(id(node))  # an alias is the node that it stands for
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        return key
+                    seen.add(key.value)
+                waiting.append(value)
+    return None
 
 
 def _whole_corpora(args: list[str]) -> list[str]:
@@ -55,7 +97,7 @@ def _whole_corpora(args: list[str]) -> list[str]:
     The parser would merge them: what the second corpus leaves out, its test part say, would be the first one's.
     """
     result: list[str] = []
-    for arg, following in zip(args, [*args[1:], ""], strict=True):
+    for arg, following in zip(args, [*args, ""][1:], strict=True):
         names_file = arg == "--data.corpus" or arg.startswith("--data.corpus=")
         if names_file or (arg == "--config" and _names_corpus(following)):
             result.append("--data.corpus=null")

@@ -1,16 +1,20 @@
 """Checkpoint files that are whole or not there, whatever ends the process that writes them."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from nsmc_lightning.types import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _ENDING = ".part"  # of a file that is being written; nobody looks for it
 
@@ -52,28 +56,43 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def remove_leftovers(folders: Iterable[str | Path | None]) -> None:
-    """Removes the partial files that dead processes left in ``folders``; one being written now is left alone."""
+    """Removes the partial files that dead processes left in ``folders``; one being written now is left alone.
+
+    Where files cannot be locked nobody knows which is which, and all are left alone.
+    """
     for path in [path for folder in folders if folder for path in Path(folder).glob(f".*{_ENDING}")]:
         with contextlib.suppress(OSError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its writer holds it, and death lets it go
-            path.unlink()
+            if _lock(file, wait=False):  # its writer holds it, and death lets it go
+                path.unlink()
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        _lock(file, wait=True)  # for remove_leftovers alone: without it the file is written as well
         torch.save(checkpoint, file)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _to_disk(folder: Path) -> None:
-    """Makes a new name in ``folder`` outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def _lock(file: IO[bytes], wait: bool) -> bool:
+    """Whether the file is now this process's alone; not where another has it, nor on a system without such locks."""
+    if fcntl is None:
+        return False
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # ENOSYS, say, on Lustre mounted without flock
+        return False
+    return True
+
+
+def _to_disk(folder: Path) -> None:
+    """Makes a new name in ``folder`` outlast a power cut, where the file system can: the file itself is written."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _os_error(error: BaseException | None) -> OSError | None:

@@ -61,9 +61,8 @@ _EXPECTED = {
 def _log_to_console() -> None:
     ours = logging.getLogger("nsmc_lightning")
     ours.setLevel(logging.INFO)
-    if not ours.handlers:
-        ours.addHandler(logging.StreamHandler())
-        ours.propagate = False
+    ours.handlers = [logging.StreamHandler()]  # anew: standard error may be another than at the last call
+    ours.propagate = False
 
 
 def _quiet_libraries(command: str) -> None:

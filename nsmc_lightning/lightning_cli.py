@@ -3,6 +3,7 @@ that bring their own settings."""
 
 import os
 import sys
+from argparse import ArgumentError
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +35,7 @@ from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.loggers import build_loggers
 from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.settings import refuse_unwise, refused_by_lightning, save_after_validation
 from nsmc_lightning.trust import denials_explained, restrict_imports
 from nsmc_lightning.types import UserError
 
@@ -56,7 +58,7 @@ _CHECKPOINT_DEFAULTS = {
 }
 # What decides which rows are the dev part: another choice would measure on rows that were trained on.
 _SPLIT_KEYS = ("split_seed", "dev_fraction")
-_MONITORS = tuple(f"val/{name}" for name in ("accuracy", "f1", "precision", "recall", "loss"))
+_NEEDS_MODEL = "needs a trained model: give --ckpt_path FILE."
 
 
 class ClassifierCLI(LightningCLI):
@@ -104,7 +106,7 @@ class ClassifierCLI(LightningCLI):
         parser.add_argument("--log_dir", type=str, default="lightning_logs", help="folder of all runs")
         parser.add_argument("--log_graph", type=bool, default=False, help="put the model's graph into TensorBoard")
         parser.add_argument(
-            "--compile", type=bool, default=False, help="compile the model for training (torch.compile)"
+            "--compile", type=bool, default=False, help="compile the model for training (torch.compile): pays on a GPU"
         )
         parser.add_argument(
             "--save_minutes", type=float, default=10.0, help="write last.ckpt so often, besides validations"
@@ -113,13 +115,33 @@ class ClassifierCLI(LightningCLI):
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(_CHECKPOINT_DEFAULTS)
-        parser.link_arguments("model.backbone", "data.tokenizer", compute_fn=_tokenizer_of)
+        parser.link_arguments("model.backbone", "data.tokenizer", compute_fn=self._tokenizer_of)
         parser.link_arguments("data.corpus", "model.num_labels", compute_fn=_count_labels)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses ``args`` alone; Lightning's own would warn of ``sys.argv`` at every call."""
-        with denials_explained():
-            self.config = parser.parse_args(args)
+        try:
+            with denials_explained():
+                self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            if (mistake := _behind(error)) is not None:
+                raise mistake from error
+            raise
+
+    def _tokenizer_of(self, backbone: str | dict[str, Any] | None) -> str | int:
+        """A from-scratch backbone's vocabulary is trained, as large as its configuration says."""
+        if isinstance(backbone, str):
+            return backbone
+        if backbone is None and self.command != "fit":
+            raise UserError(f"{self.command} {_NEEDS_MODEL}")
+        if backbone is None:
+            raise UserError(
+                "model.backbone is missing: give a recipe, --config configs/klue.yaml, or --model.backbone with the "
+                "hub id or the folder of an encoder."
+            )
+        if "vocab_size" not in backbone:
+            raise UserError("model.backbone: a from-scratch configuration needs vocab_size.")
+        return int(backbone["vocab_size"])
 
     def _parse_ckpt_path(self) -> None:
         """Lightning's own reading of a checkpoint would silently beat the flags given beside it."""
@@ -130,10 +152,10 @@ class ClassifierCLI(LightningCLI):
         if config.get("ckpt_path") and self.checkpoint is None:
             raise UserError("ckpt_path stands in a config file: give it on the command line, --ckpt_path FILE.")
         if self.subcommand != "fit" and self.checkpoint is None:
-            raise UserError(f"{self.subcommand} needs a trained model: give --ckpt_path FILE.")
+            raise UserError(f"{self.subcommand} {_NEEDS_MODEL}")
         if self.subcommand == "fit":
-            _refuse_unwise(config)
-            _save_after_validation(config)
+            refuse_unwise(config)
+            save_after_validation(config)
         if config.name is None:
             config.name = _recipe_name(config.config)
         self.config_text = self._dump(config)
@@ -226,79 +248,43 @@ class ClassifierCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         remove_leftovers([*(Path(config.log_dir) / config.name).glob("*/checkpoints"), config.checkpoint.dirpath])
         if config.compile:
-            model.compile_training()  # type: ignore[operator]
-        with self.stop.watching(self.trainer, training=True):
+            _compile(model, datamodule)
+        with self.stop.watching(self.trainer, training=True), refused_by_lightning():
             self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the dev part."""
-        with self.stop.watching(self.trainer, training=False):
+        with self.stop.watching(self.trainer, training=False), refused_by_lightning():
             self.trainer.validate(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
 
     def test(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the test part."""
-        with self.stop.watching(self.trainer, training=False):
+        with self.stop.watching(self.trainer, training=False), refused_by_lightning():
             self.trainer.test(model, datamodule=datamodule, ckpt_path=ckpt_path, verbose=False, weights_only=True)
 
     def predict(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Writes a prediction for each row of a file."""
-        with self.stop.watching(self.trainer, training=False):
+        with self.stop.watching(self.trainer, training=False), refused_by_lightning():
             self.trainer.predict(
                 model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
             )
 
 
-def _refuse_unwise(config: Namespace) -> None:
-    """Refuses what would train without end, or keep another checkpoint than it says."""
-    trainer = config.trainer
-    if trainer.max_epochs is None and trainer.max_steps == -1 and not (trainer.max_time or trainer.fast_dev_run):
-        raise UserError("fit needs an end: give --trainer.max_epochs (2 to 4 are usual) or --trainer.max_steps.")
-    for key in ("checkpoint", "early_stopping"):
-        monitor, mode = config[key].monitor, config[key].mode
-        if monitor is None and key == "checkpoint":
-            continue
-        if monitor not in _MONITORS:
-            raise UserError(
-                f"{key}.monitor {monitor}: there is no such dev metric; give one of {', '.join(_MONITORS)}."
-            )
-        if (monitor == "val/loss") != (mode == "min"):
-            raise UserError(
-                f"{key}.monitor {monitor} with {key}.mode {mode}: a loss goes with min, every other metric with max."
-            )
-    if trainer.limit_val_batches == 0 and trainer.enable_checkpointing is not False and config.checkpoint.monitor:
+def _compile(model: LightningModule, datamodule: LightningDataModule) -> None:
+    """Has training compiled; of padded batches hardly two have one shape, and each is compiled for."""
+    if not (datamodule.hparams["packed"] and model.packed_rows):
         raise UserError(
-            f"trainer.limit_val_batches 0: checkpoint.monitor {config.checkpoint.monitor} is then never measured; give "
-            "--checkpoint.monitor null, or --trainer.enable_checkpointing false, with it."
+            "compile true: training is compiled for one shape, which only packed rows have, and this run pads its "
+            "batches (data.packed false, or an encoder that cannot take packed rows); leave --compile out."
         )
-    if config.checkpoint.every_n_train_steps and config.checkpoint.monitor is not None:
-        raise UserError(
-            "checkpoint.every_n_train_steps saves between validations, where checkpoint.monitor is not measured: "
-            "give --checkpoint.monitor null --checkpoint.save_top_k -1 with it, or --trainer.val_check_interval."
-        )
+    model.compile_training(datamodule.hparams["batch_size"])  # type: ignore[operator]
 
 
-def _save_after_validation(config: Namespace) -> None:
-    """Has checkpoints written after validations, before an epoch's end, where Lightning would write them after it.
-
-    An epoch's training metrics are logged after that, and a run that goes on from there would never log them, but count
-    them in those of the next epoch.
-    """
-    if config.trainer.limit_val_batches != 0:
-        for callback, key in (
-            ("checkpoint", "save_on_train_epoch_end"),
-            ("early_stopping", "check_on_train_epoch_end"),
-        ):
-            if config[callback][key] is None:
-                config[callback][key] = False
-
-
-def _tokenizer_of(backbone: str | dict[str, Any]) -> str | int:
-    """A from-scratch backbone's vocabulary is trained, as large as its configuration says."""
-    if isinstance(backbone, str):
-        return backbone
-    if "vocab_size" not in backbone:
-        raise UserError("model.backbone: a from-scratch configuration needs vocab_size.")
-    return int(backbone["vocab_size"])
+def _behind(error: BaseException | None) -> UserError | None:
+    """The mistake that was found while a link was computed; the parser wraps it in words about its own parts."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _count_labels(corpus: Namespace | None) -> int:

@@ -6,6 +6,8 @@ from pathlib import Path
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from nsmc_lightning.types import UserError
+
 
 def build_loggers(log_dir: str, name: str, log_graph: bool, resumed: tuple[Path, int] | None) -> list[Logger]:
     """TensorBoard events and ``metrics.csv`` in a run's folder, ``<log_dir>/<name>/version_N``.
@@ -16,7 +18,20 @@ def build_loggers(log_dir: str, name: str, log_graph: bool, resumed: tuple[Path,
         log_graph: whether the model's graph goes to TensorBoard.
         resumed: checkpoint to go on from and its global step. Where it is one of this name's runs the logs go on there,
             and what was logged behind that step is taken back; otherwise it is a run of its own.
+
+    Raises:
+        UserError: the folder cannot be written to.
     """
+    try:
+        return _open_run(log_dir, name, log_graph, resumed)
+    except OSError as error:
+        raise UserError(
+            f"log_dir {log_dir}: {error.filename or 'it'} cannot be written ({error.strerror}); give another folder, "
+            "--log_dir DIR."
+        ) from error
+
+
+def _open_run(log_dir: str, name: str, log_graph: bool, resumed: tuple[Path, int] | None) -> list[Logger]:
     folder = Path(log_dir) / name
     if resumed is None or not _is_run_of(folder, resumed[0]):
         version: int | str | None = _claim_version(folder)
@@ -46,13 +61,19 @@ def _go_on(logger: CSVLogger, step: int) -> None:
     run that goes on from there logs them again.
     """
     path = Path(logger.log_dir) / "metrics.csv"
-    rows = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < step - bool(row.get("train/accuracy"))]
+    rows = [row for row in _whole_rows(path) if int(row["step"]) < step - bool(row.get("train/accuracy"))]
     writer = logger.experiment
     writer.metrics = [{key: value for key, value in row.items() if value != ""} for row in rows]
     writer.save()
+
+
+def _whole_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of ``metrics.csv``, without one that was being written as its run was killed."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+    reader = csv.DictReader(line for line in lines if line.endswith("\n"))
+    return [row for row in reader if None not in row.values() and None not in row and row.get("step", "").isdecimal()]
 
 
 @rank_zero_only

@@ -7,6 +7,7 @@ import yaml
 
 from nsmc_lightning.arguments import configs_first, option, stored_config
 from nsmc_lightning.recipes import SHIPPED
+from nsmc_lightning.types import UserError
 
 STORED = {
     "ckpt_path": None,
@@ -71,6 +72,31 @@ def test_shipped_files_are_found_by_the_options_that_name_them(tmp_path: Path, m
 )
 def test_a_configuration_without_a_whole_corpus_leaves_it(text: str) -> None:
     assert configs_first(["fit", "--config", text], []) == ["fit", "--config", text]
+
+
+TWICE = """\
+base: &base {lr: 1, epochs: 2}
+model:
+  lr: 1
+trainer:
+  - {<<: *base, lr: 3}
+  - {<<: *base, lr: 3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "key"),
+    [("model: {}\n", 7, "model"), ("data:\n  max_length: 3\n  'max_length': 4\n", 9, "max_length"), ("", 0, "")],
+)
+@pytest.mark.parametrize("option", ["--config", "--data.corpus"])
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, option: str, lines: str, line: int, key: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(TWICE + lines, encoding="utf-8")
+    if not lines:
+        assert str(path) in configs_first(["fit", option, str(path)], [])
+        return
+    with pytest.raises(UserError, match=f"^{option} {path}, line {line}: the key {key} "):
+        configs_first(["fit", option, str(path)], [])
 
 
 def test_a_checkpoint_brings_all_settings_to_training() -> None:

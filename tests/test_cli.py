@@ -296,6 +296,21 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_text_that_begins_with_a_dash(best: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "unrecognized arguments: -_-" in refused(["classify", "--ckpt_path", best, "-_-"], capsys)
+    main(["classify", "--ckpt_path", best, "--", "-_-"])
+    assert capsys.readouterr().out.endswith("\t-_-\n")
+
+
+def test_classify_ends_quietly_where_nobody_reads_on(best: str) -> None:
+    command = [sys.executable, "-m", "nsmc_lightning", "classify", "--ckpt_path", best]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    _, errors = process.communicate("좋다\n싫다\n".encode(), timeout=200)
+    assert (process.returncode, b"BrokenPipe" in errors) == (141, False), errors.decode()[-3000:]
+
+
 def test_an_own_corpus_replaces_the_recipe_s_whole_and_is_classified(
     own: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,6 +372,36 @@ def test_missing_and_broken_checkpoints_are_named(
         assert path in refused(["classify", "--ckpt_path", path, "텍스트"], capsys)
 
 
+@pytest.mark.parametrize(
+    ("args", "way_out"),
+    [
+        (["fit"], "--config configs/klue.yaml"),
+        (["fit", "--trainer.max_epochs=1"], "--model.backbone"),
+        (["fit", "--model.backbone.model_type=bert"], "needs vocab_size"),
+        (["test"], "--ckpt_path FILE"),
+        (["validate"], "--ckpt_path FILE"),
+        (["predict", "--output=x.csv"], "--ckpt_path FILE"),
+    ],
+)
+def test_what_is_missing_is_named(args: list[str], way_out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused(args, capsys)
+    assert way_out in message
+    assert "compute_fn" not in message
+
+
+def test_what_lightning_refuses_before_the_first_step_is_the_user_s(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit = ["fit", "--config", str(recipe), "--name=refused", *LIMITS, "--trainer.val_check_interval=500"]
+    assert "batches (4)" in refused(fit, capsys)
+
+
+def test_a_trial_run_and_one_without_a_logging_interval_end_well(recipe: Path) -> None:
+    fit = ["fit", "--config", str(recipe), "--name=trial"]
+    main([*fit, "--trainer.fast_dev_run=true"])
+    main([*fit, "--trainer.max_steps=2", "--trainer.limit_val_batches=1", "--trainer.log_every_n_steps=0"])
+
+
 def test_monitor_and_mode_must_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "checkpoint.mode" in refused(
         ["fit", "--config", str(recipe), *LIMITS, "--checkpoint.monitor=val/loss"], capsys
@@ -370,6 +415,8 @@ def test_what_cannot_be_monitored_or_end_is_refused(recipe: Path, capsys: pytest
     every = [*fit, "--trainer.max_steps=1", "--checkpoint.every_n_train_steps=1"]
     assert "every_n_train_steps" in refused(every, capsys)
     assert "foo" in refused([*fit, "--trainer.max_steps=1", "--trainer.strategy=foo"], capsys)
+    padded = [*fit, "--trainer.max_steps=1", "--compile=true", "--data.packed=false"]
+    assert "data.packed" in refused(padded, capsys)
 
 
 def test_too_long_is_refused_with_the_limit(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

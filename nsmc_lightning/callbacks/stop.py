@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,8 +18,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
-# SIGUSR1 is what SLURM is usually told to send ahead of a job's end (sbatch --signal).
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+# SIGUSR1 is what SLURM is usually told to send ahead of a job's end (sbatch --signal); Windows has none.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 _PATIENCE = 30.0  # seconds for the other processes of a run that was stopped to close their files
 
 
@@ -192,10 +193,20 @@ def _end_children(trainer: Trainer, patience: float) -> None:
     started.clear()  # Lightning's watcher would kill this process too when it sees a child's exit code
     end = time.monotonic() + patience
     for child in children:
-        try:
-            child.wait(max(0, end - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        if not _ended(child, max(0, end - time.monotonic())):
             child.kill()
+
+
+def _ended(child: subprocess.Popen[bytes] | BaseProcess, seconds: float) -> bool:
+    """Whether a process is over by then; the strategies that spawn have multiprocessing's, the others Popen's."""
+    if isinstance(child, BaseProcess):
+        child.join(seconds)
+        return not child.is_alive()
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _started_by_lightning(trainer: Trainer) -> bool:

@@ -1,6 +1,9 @@
 """classify: a label and a probability for each text given."""
 
+from __future__ import annotations
+
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +22,7 @@ from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.types import UserError
 
 _MAX_TOKENS = 4096
+_BROKEN_PIPE = 141  # 128 + SIGPIPE, which ends other tools there
 
 
 def classify(args: list[str]) -> None:
@@ -26,14 +30,23 @@ def classify(args: list[str]) -> None:
 
     Raises:
         UserError: no checkpoint, or one that cannot be used.
+        SystemExit: what reads the answers went away before they were all written.
     """
     options = _parser().parse_args(args)
     classifier = Classifier(options.ckpt_path)
-    if options.text:
-        _print(classifier, options.text, options.language)
+    try:
+        _answer(classifier, options.text, options.language)
+    except BrokenPipeError:  # the reader has enough, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+        sys.exit(_BROKEN_PIPE)
+
+
+def _answer(classifier: Classifier, texts: list[str], language: str) -> None:
+    if texts:
+        _print(classifier, texts, language)
         return
     for number, line in enumerate(sys.stdin.buffer, start=1):  # one by one: a person may be typing
-        _print(classifier, [_text_of(line, number)], options.language)
+        _print(classifier, [_text_of(line, number)], language)
 
 
 def _text_of(line: bytes, number: int) -> str:
@@ -103,6 +116,8 @@ def _print(classifier: Classifier, texts: Sequence[str], language: str) -> None:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """argparse would print its usage before the message."""
+        if message.startswith("unrecognized arguments"):
+            raise UserError(f"classify: {message}.\nTexts that begin with a dash go last, behind --: -- '-_-'.")
         raise UserError(f"classify: {message}; `python -m nsmc_lightning classify --help` lists the options.")
 
 

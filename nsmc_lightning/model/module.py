@@ -105,6 +105,7 @@ class BertClassifierModule(LightningModule):
         self.val_loss = WeightedMean()
         self.test_loss = WeightedMean()
         self._compiled: Callable[..., Tensor] | None = None
+        self._compiled_batch_size = 0
         self._compiled_shape: tuple[int, ...] | None = None
         self.example_input_array = _example_input(self.limits)
 
@@ -131,14 +132,15 @@ class BertClassifierModule(LightningModule):
             states = pooler(states[:, None])  # which takes the first token of each row
         return self.head(states)
 
-    def compile_training(self) -> None:
-        """Has the forward pass of training compiled at its first batch, for that batch's shape.
+    def compile_training(self, batch_size: int) -> None:
+        """Has the forward pass of training compiled at its first packed batch of ``batch_size`` reviews, for its shape.
 
         Batches of another shape, the smaller one at an epoch's end above all, and evaluation run as they do without:
         compiling anew for each of them would cost more than it gives. The weights' names stay, so checkpoints load
         with and without it.
         """
         self._compiled = torch.compile(self.forward, dynamic=False)
+        self._compiled_batch_size = batch_size
 
     def classify(self, batch: Batch) -> Tensor:
         """Logits of a batch.
@@ -146,8 +148,9 @@ class BertClassifierModule(LightningModule):
         *Shape:* (B, C).
         """
         forward: Callable[..., Tensor] = self
-        if self.training and self._compiled is not None:
-            shape = (*batch.input_ids.shape, len(batch.rows))
+        full = batch.position_ids is not None and len(batch.rows) == self._compiled_batch_size
+        if self.training and self._compiled is not None and full:
+            shape = tuple(batch.input_ids.shape)
             self._compiled_shape = self._compiled_shape or shape
             forward = self._compiled if shape == self._compiled_shape else self
         return forward(batch.input_ids, batch.attention_mask, batch.position_ids, batch.first_tokens)

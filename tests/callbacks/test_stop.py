@@ -1,9 +1,11 @@
 """How a process takes a signal, before and during training. What a whole run makes of it is in tests/faults."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +56,15 @@ def test_an_error_ends_the_processes_that_were_started() -> None:
         raise ValueError("broken")
     assert child.wait(30) == -signal.SIGKILL
     assert not waiting.strategy.launcher.procs
+
+
+def test_an_error_ends_the_processes_that_were_spawned() -> None:
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon=True)
+    child.start()
+    with pytest.raises(ValueError, match="broken"), GracefulStop().watching(trainer(2, [child]), training=True):
+        raise ValueError("broken")
+    child.join(30)
+    assert child.exitcode == -signal.SIGKILL
 
 
 def test_lightning_keeps_its_signal_handlers_where_they_are_left_out() -> None:
