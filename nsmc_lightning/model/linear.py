@@ -1,5 +1,6 @@
 """Linear layers in a matrix library that makes more of the processor."""
 
+import math
 import platform
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.utils.flop_counter import register_flop_formula
 
 
 class FastLinear(nn.Linear):
@@ -60,6 +62,15 @@ def product(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     *Shape:* ``input`` float32 (..., K), ``weight`` (N, K), ``bias`` (N,) or None; result (..., N).
     """
     return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
+
+
+def _flops(input: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
+    """Operations of :func:`product`, from the shapes of its arguments."""
+    return 2 * math.prod(input) * weight[0]
+
+
+if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flops)  # for the model summary, which would count none
 
 
 @cache

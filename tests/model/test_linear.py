@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
 from nsmc_lightning.model import linear
@@ -52,6 +53,17 @@ def test_gradients_that_nobody_asks_for_are_left_out() -> None:
     assert layer.weight.grad is None
     assert layer.bias.grad is not None
     torch.testing.assert_close(layer.bias.grad, torch.full((3,), 2.0))
+
+
+@needs_onednn
+@pytest.mark.usefixtures("anywhere")
+def test_operations_are_counted() -> None:
+    values, counts = torch.randn(3, 7, 40, requires_grad=True), []
+    for layer in (FastLinear(40, 9), nn.Linear(40, 9)):
+        with FlopCounterMode(display=False) as counter:
+            layer(values).sum().backward()
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] == 3 * 2 * 3 * 7 * 40 * 9
 
 
 @pytest.mark.usefixtures("anywhere")
