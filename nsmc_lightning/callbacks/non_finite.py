@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WAYS_OUT = "Try a smaller --model.lr, a larger --model.warmup_ratio, or --trainer.precision 32-true or bf16-mixed."
+_UNLOGGED = 50  # batches between two looks where nothing is logged: Lightning's default of log_every_n_steps
 
 
 class StopAtNonFinite(Callback):
@@ -45,7 +46,8 @@ class StopAtNonFinite(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Looks, once in a while."""
-        if (batch_idx + 1) % trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+        every = trainer.log_every_n_steps or _UNLOGGED  # type: ignore[attr-defined]
+        if (batch_idx + 1) % every == 0:
             self._look(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
