@@ -11,6 +11,7 @@ from nsmc_lightning.types import UserError
 
 WHOLE = {
     "cli_config": "model: {}",
+    "run": {},
     "encoder_config": "{}",
     "NSMCDataModule": {"tokenizer_files": {"tokenizer.json": '{"a": 1}'}},
     "state_dict": {},

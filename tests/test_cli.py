@@ -308,6 +308,8 @@ def test_an_own_corpus_replaces_the_recipe_s_whole_and_is_classified(
     best = str(run / "checkpoints" / "best.ckpt")
     main(["test", "--ckpt_path", best, "--output", str(own / "test.csv")])
     assert set(pd.read_csv(own / "test.csv")["target"]) == {"joy", "anger", "fear"}
+    other_split = ["test", "--ckpt_path", best, "--data.corpus.test_fraction=0.5"]
+    assert "data.corpus.test_fraction is 0.5" in refused(other_split, capsys)
     capsys.readouterr()
     main(["classify", "--ckpt_path", best, "기쁘다"])
     assert capsys.readouterr().out.split("\t")[0] in {"joy", "anger", "fear"}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 from nsmc_lightning.types import UserError
 
@@ -15,7 +15,8 @@ class Source:
     """One published file.
 
     Args:
-        file: path below the data directory, and in the cache below the corpus's folder (for ``format: folders``: the folder that holds one folder a label).
+        file: path below the data directory (for ``format: folders``: the folder that holds one folder a label); with
+            ``url`` also below the corpus's folder in the cache.
         url: where it can be downloaded; None when it must already be there.
         sha256: checksum of what ``url`` serves, in hex; None to accept any.
         archive: name of the tar.gz that ``url`` serves and that holds ``file``; None when ``url`` serves ``file``.
@@ -113,6 +114,13 @@ class Corpus:
     def label_names(self) -> list[str]:
         """Names of the classes, in the order of their ids."""
         return [label.name for label in self.labels]
+
+
+class TrainedOn(NamedTuple):
+    """What a checkpoint's model was trained on: its ``corpus`` as plain types, and ``sha256`` of each file by name."""
+
+    corpus: dict[str, Any]
+    sha256: dict[str, str]
 
 
 def _stays_below(path: str) -> bool:

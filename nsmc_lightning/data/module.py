@@ -142,6 +142,7 @@ class NSMCDataModule(LightningDataModule):
             texts = [clean_text(text) for text in self.rows[part]["text"].fillna("")]
             return ReviewDataset(encode(tokenizer, texts, self.max_length), None, pad_token_id)
         self.parts[part] = kept = self._cached(part, tokenizer)
+        self.rows.refuse_another_split(part)
         self._report(part)
         return ReviewDataset(kept.encoded, kept.labels, pad_token_id)
 

@@ -142,11 +142,11 @@ LABELS = [Label("0", "bad"), Label("1", "good")]
 @pytest.mark.parametrize("path", ["/tmp/x", "../x", "a/../../x", "a\\..\\..\\x", "C:x", "\\x", "", "."])
 def test_a_download_stays_in_the_cache(path: str) -> None:
     """A corpus may be a stranger's, also one that a checkpoint brings."""
-    with pytest.raises(UserError, match="corpus.name"):
+    with pytest.raises(UserError, match=r"corpus\.name"):
         Corpus(path, Source("train.tsv"), LABELS)
-    with pytest.raises(UserError, match="test.file"):
+    with pytest.raises(UserError, match=r"test\.file"):
         Corpus("own", Source("train.tsv"), LABELS, test=Source(path, "http://127.0.0.1/x"))
-    with pytest.raises(UserError, match="train.archive"):
+    with pytest.raises(UserError, match=r"train\.archive"):
         Corpus("own", Source("train.tsv", "http://127.0.0.1/x", archive=path), LABELS)
     Corpus("own", Source(path), LABELS)  # the user's own file, which is only read
 
