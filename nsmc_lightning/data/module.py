@@ -80,9 +80,10 @@ class NSMCDataModule(LightningDataModule):
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; the corpus travels in state_dict.
         self.save_hyperparameters(ignore=["corpus"], logger=False)
-        for name, value in {"batch_size": batch_size, "max_tokens": max_tokens}.items():
-            if value < 1:
-                raise UserError(f"data.{name} is {value}: give at least 1.")
+        least = {"batch_size": (batch_size, 1), "max_tokens": (max_tokens, 1), "num_workers": (num_workers, 0)}
+        for name, (value, minimum) in least.items():
+            if value < minimum:
+                raise UserError(f"data.{name} is {value}: give at least {minimum}.")
         self.corpus = corpus or NSMC
         self.data_dir = Path(data_dir) if data_dir is not None else None
         self.cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
