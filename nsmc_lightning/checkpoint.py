@@ -52,9 +52,17 @@ def unpack_backbone(checkpoint: dict[str, Any], cache_dir: Path) -> Path:
     if folder.is_dir():
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _write_once(files, folder)
     except OSError as error:
-        raise UserError(f"{folder.parent}: cannot be made ({error}); set NSMC_LIGHTNING_CACHE.") from error
+        raise UserError(
+            f"{folder.parent}: cannot be written ({error.strerror or error}); give --data.cache_dir, or set "
+            "NSMC_LIGHTNING_CACHE."
+        ) from error
+    return folder
+
+
+def _write_once(files: dict[str, str], folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
         whole = Path(temporary) / "backbone"
         whole.mkdir()
@@ -65,7 +73,6 @@ def unpack_backbone(checkpoint: dict[str, Any], cache_dir: Path) -> Path:
         except OSError:
             if not folder.is_dir():  # otherwise another process was first, with the same content
                 raise
-    return folder
 
 
 def stored_corpus(checkpoint: dict[str, Any]) -> dict[str, Any]:
