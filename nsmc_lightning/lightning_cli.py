@@ -163,6 +163,15 @@ class ClassifierCLI(LightningCLI):
         config.model.pretrained = False
         config.data.tokenizer = folder
 
+    def instantiate_classes(self) -> None:
+        """Lightning's own; what a corpus refuses comes out as it is, not within the parser's error about its type."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if isinstance(error.__cause__, UserError):
+                raise error.__cause__ from None
+            raise
+
     def after_instantiate_classes(self) -> None:
         """Refuses a corpus with other labels than those that the checkpoint's classes stand for.
 

@@ -324,6 +324,15 @@ def test_a_corpus_with_other_labels_beside_a_checkpoint_is_refused(
         assert "labels" in refused(["test", "--ckpt_path", best, "--data.corpus", str(own / name)], capsys)
 
 
+def test_a_corpus_that_cannot_be_is_answered_in_a_line(
+    tmp_path: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = OWN.replace("train.csv", "../../x, url: 'http://127.0.0.1:9/x'")
+    (tmp_path / "outside.yaml").write_text(corpus, encoding="utf-8")
+    fit = ["fit", "--config", str(recipe), "--data.corpus", str(tmp_path / "outside.yaml"), "--trainer.max_steps=1"]
+    assert "train.file '../../x'" in refused(fit, capsys)
+
+
 def test_a_run_that_ended_within_an_epoch_goes_on(recipe: Path, folder: Path) -> None:
     args = ["fit", "--config", str(recipe), "--name=resumed", "--trainer.limit_val_batches=1"]
     main([*args, "--trainer.max_steps=3"])
