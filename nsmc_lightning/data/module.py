@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
+from nsmc_lightning.data.batch import ReviewDataset
 from nsmc_lightning.data.cache import load_part, rules_digest, store_part
 from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
@@ -214,8 +214,11 @@ class NSMCDataModule(LightningDataModule):
                 f"{batch_size * self.trainer.world_size}: give the data.batch_size and devices of that run."
             )
         sampler.go_on(epoch, batches)
-        packed = PackedReviews(dataset, row_shape(lengths, batch_size)) if packs else dataset
-        return self._loader(packed, sampler)
+        if packs:
+            dataset = ReviewDataset(
+                dataset.encoded, dataset.labels, dataset.pad_token_id, row_shape(lengths, batch_size)
+            )
+        return self._loader(dataset, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The dev part, every review once."""
@@ -242,7 +245,7 @@ class NSMCDataModule(LightningDataModule):
         )
         return self._loader(dataset, sampler)
 
-    def _loader(self, dataset: ReviewDataset | PackedReviews, sampler: TrainSampler | EvalSampler) -> DataLoader[Batch]:
+    def _loader(self, dataset: ReviewDataset, sampler: TrainSampler | EvalSampler) -> DataLoader[Batch]:
         workers = self.hparams["num_workers"]
         return DataLoader(
             dataset,
