@@ -30,7 +30,10 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     except Exception as error:  # torch raises whatever the broken bytes lead it to
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"--ckpt_path {path}: cannot be read as a checkpoint ({reason[:200]}).") from error
-    if not isinstance(checkpoint, dict) or not {CLI_CONFIG, ENCODER_CONFIG, _DATA, "state_dict"} <= checkpoint.keys():
+    if (
+        not isinstance(checkpoint, dict)
+        or not {CLI_CONFIG, RUN, ENCODER_CONFIG, _DATA, "state_dict"} <= checkpoint.keys()
+    ):
         raise UserError(f"--ckpt_path {path}: not a checkpoint that `python -m nsmc_lightning fit` wrote.")
     return checkpoint
 
@@ -49,9 +52,17 @@ def unpack_backbone(checkpoint: dict[str, Any], cache_dir: Path) -> Path:
     if folder.is_dir():
         return folder
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        _write_once(files, folder)
     except OSError as error:
-        raise UserError(f"{folder.parent}: cannot be made ({error}); set NSMC_LIGHTNING_CACHE.") from error
+        raise UserError(
+            f"{folder.parent}: cannot be written ({error.strerror or error}); give --data.cache_dir, or set "
+            "NSMC_LIGHTNING_CACHE."
+        ) from error
+    return folder
+
+
+def _write_once(files: dict[str, str], folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
         whole = Path(temporary) / "backbone"
         whole.mkdir()
@@ -62,7 +73,6 @@ def unpack_backbone(checkpoint: dict[str, Any], cache_dir: Path) -> Path:
         except OSError:
             if not folder.is_dir():  # otherwise another process was first, with the same content
                 raise
-    return folder
 
 
 def stored_corpus(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ from nsmc_lightning.callbacks.stop import GracefulStop, NoSignals
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.callbacks.validate_at_max_steps import ValidateAtMaxSteps
-from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, stored_corpus, unpack_backbone
+from nsmc_lightning.checkpoint import CLI_CONFIG, RUN, read_checkpoint, stored_corpus, unpack_backbone
 from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
-from nsmc_lightning.data.corpus import NSMC
+from nsmc_lightning.data.corpus import NSMC, TrainedOn
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.loggers import build_loggers
@@ -185,14 +185,28 @@ class ClassifierCLI(LightningCLI):
         config.model.pretrained = False
         config.data.tokenizer = folder
 
+    def instantiate_classes(self) -> None:
+        """Lightning's own; what a corpus refuses comes out as it is, not within the parser's error about its type."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            if isinstance(error.__cause__, UserError):
+                raise error.__cause__ from None
+            raise
+
     def after_instantiate_classes(self) -> None:
-        """Refuses a corpus with other labels than those that the checkpoint's classes stand for."""
+        """Refuses a corpus with other labels than those that the checkpoint's classes stand for.
+
+        Whether its files are split as they were is seen where they are read.
+        """
         if self.checkpoint is None:
             return
-        stored = [(label["value"], label["name"]) for label in stored_corpus(self.checkpoint)["labels"]]
+        corpus = stored_corpus(self.checkpoint)
+        stored = [(label["value"], label["name"]) for label in corpus["labels"]]
         given = [(label.value, label.name) for label in self.datamodule.corpus.labels]
         if given != stored:
             raise UserError(f"data.corpus has the labels {given}, but {self.ckpt_path} was trained on {stored}.")
+        self.datamodule.rows.trained_on = TrainedOn(corpus, self.checkpoint[RUN]["sha256"])
 
     # Building the trainer
 

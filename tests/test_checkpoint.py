@@ -1,5 +1,6 @@
 """Reading checkpoints: only this package's, and nothing in them runs."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from nsmc_lightning.types import UserError
 
 WHOLE = {
     "cli_config": "model: {}",
+    "run": {},
     "encoder_config": "{}",
     "NSMCDataModule": {"tokenizer_files": {"tokenizer.json": '{"a": 1}'}},
     "state_dict": {},
@@ -45,3 +47,14 @@ def test_a_backbone_is_unpacked_once_and_stays_in_its_folder(tmp_path: Path) -> 
     assert {path.name for path in folder.iterdir()} == {"config.json", "tokenizer.json", "outside.json"}
     assert unpack_backbone(checkpoint, tmp_path / "cache") == folder
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(
+        UserError, match=r"backbones: cannot be written \(No space left on device\); give --data\.cache"
+    ):
+        unpack_backbone(WHOLE, tmp_path)

@@ -323,6 +323,8 @@ def test_an_own_corpus_replaces_the_recipe_s_whole_and_is_classified(
     best = str(run / "checkpoints" / "best.ckpt")
     main(["test", "--ckpt_path", best, "--output", str(own / "test.csv")])
     assert set(pd.read_csv(own / "test.csv")["target"]) == {"joy", "anger", "fear"}
+    other_split = ["test", "--ckpt_path", best, "--data.corpus.test_fraction=0.5"]
+    assert "data.corpus.test_fraction is 0.5" in refused(other_split, capsys)
     capsys.readouterr()
     main(["classify", "--ckpt_path", best, "기쁘다"])
     assert capsys.readouterr().out.split("\t")[0] in {"joy", "anger", "fear"}
@@ -335,6 +337,15 @@ def test_a_corpus_with_other_labels_beside_a_checkpoint_is_refused(
     (own / "swapped.yaml").write_text(swapped, encoding="utf-8")
     for name in ("swapped.yaml", "own.yaml"):
         assert "labels" in refused(["test", "--ckpt_path", best, "--data.corpus", str(own / name)], capsys)
+
+
+def test_a_corpus_that_cannot_be_is_answered_in_a_line(
+    tmp_path: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = OWN.replace("train.csv", "../../x, url: 'http://127.0.0.1:9/x'")
+    (tmp_path / "outside.yaml").write_text(corpus, encoding="utf-8")
+    fit = ["fit", "--config", str(recipe), "--data.corpus", str(tmp_path / "outside.yaml"), "--trainer.max_steps=1"]
+    assert "train.file '../../x'" in refused(fit, capsys)
 
 
 def test_a_run_that_ended_within_an_epoch_goes_on(recipe: Path, folder: Path) -> None:

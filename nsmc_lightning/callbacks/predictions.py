@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +34,7 @@ class PredictionWriter(Callback):
             in the run's folder.
 
     Raises:
-        UserError: ``output`` has another ending.
+        UserError: ``output`` has another ending, or cannot be written, which is tried before the run.
     """
 
     def __init__(self, output: str | None = None) -> None:
@@ -39,6 +43,18 @@ class PredictionWriter(Callback):
         self.output = output
         self.path: Path | None = None
         self._collected: list[Prediction] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Tries the folder of ``output``, before a prediction that may take hours."""
+        if self.output is None or stage not in ("test", "predict") or not trainer.is_global_zero:
+            return
+        path = Path(self.output)
+        with _refusals_named(path):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
 
     def on_test_batch_end(
         self,
@@ -72,7 +88,8 @@ class PredictionWriter(Callback):
         labels = datamodule.corpus.label_names
         table = prediction_table(frame, labels, rows, probabilities)
         self.path = Path(self.output) if self.output else Path(str(trainer.log_dir)) / default_name
-        write_table(table, self.path)
+        with _refusals_named(self.path):
+            write_table(table, self.path)
 
     def _gather(self) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers and probabilities of all processes; (N,) and (N, classes)."""
@@ -83,6 +100,17 @@ class PredictionWriter(Callback):
         parts: list[Any] = [None] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(parts, (rows, probabilities))
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+@contextmanager
+def _refusals_named(path: Path) -> Iterator[None]:
+    """Says which file the system refuses to write, and why."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path}: the predictions cannot be written ({error.strerror or error}); name another file with --output."
+        ) from error
 
 
 def prediction_table(

@@ -63,35 +63,23 @@ class ReviewDataset(Dataset[Batch]):
         encoded: token ids of N reviews.
         labels: int64 (N,), or None.
         pad_token_id: the tokenizer's.
+        shape: rows and their width that a batch is packed into; None pads each review to a row of its own.
     """
 
-    def __init__(self, encoded: Encoded, labels: np.ndarray | None, pad_token_id: int) -> None:
+    def __init__(
+        self,
+        encoded: Encoded,
+        labels: np.ndarray | None,
+        pad_token_id: int,
+        shape: tuple[int, int] | None = None,
+    ) -> None:
         self.encoded = encoded
         self.labels = labels
         self.pad_token_id = pad_token_id
+        self.shape = shape
 
     def __len__(self) -> int:
         return len(self.encoded.full_lengths)
 
     def __getitem__(self, rows: Sequence[int]) -> Batch:
-        return collate(self.encoded, self.labels, rows, self.pad_token_id)
-
-
-class PackedReviews(Dataset[Batch]):
-    """The same reviews, packed into rows.
-
-    Args:
-        reviews: one part.
-        shape: rows and their width.
-    """
-
-    def __init__(self, reviews: ReviewDataset, shape: tuple[int, int]) -> None:
-        self.reviews = reviews
-        self.shape = shape
-
-    def __len__(self) -> int:
-        return len(self.reviews)
-
-    def __getitem__(self, rows: Sequence[int]) -> Batch:
-        reviews = self.reviews
-        return collate(reviews.encoded, reviews.labels, rows, reviews.pad_token_id, self.shape)
+        return collate(self.encoded, self.labels, rows, self.pad_token_id, self.shape)

@@ -1,7 +1,8 @@
 """What a data set is: files, addresses, checksums, columns, labels. Data, not code: a new one is a YAML file."""
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import PureWindowsPath
+from typing import Any, Literal, NamedTuple
 
 from nsmc_lightning.types import UserError
 
@@ -14,7 +15,8 @@ class Source:
     """One published file.
 
     Args:
-        file: path below the data directory (for ``format: folders``: the folder that holds one folder a label).
+        file: path below the data directory (for ``format: folders``: the folder that holds one folder a label); with
+            ``url`` also below the corpus's folder in the cache.
         url: where it can be downloaded; None when it must already be there.
         sha256: checksum of what ``url`` serves, in hex; None to accept any.
         archive: name of the tar.gz that ``url`` serves and that holds ``file``; None when ``url`` serves ``file``.
@@ -62,6 +64,9 @@ class Corpus:
         generate: make the files on this machine instead of downloading them.
         licence: licence or citation, for reports.
         korean_unit: what Korean output calls one text.
+
+    Raises:
+        UserError: the labels are no two different ones, or a file would be downloaded to outside of the cache.
     """
 
     name: str
@@ -86,6 +91,19 @@ class Corpus:
             each = [getattr(label, what) for label in self.labels]
             if len(each) < 2 or len(set(each)) < len(each):
                 raise UserError(f"corpus {self.name}: labels need two or more different {what}s, not {each}.")
+        if not _stays_below(self.name) or len(PureWindowsPath(self.name).parts) > 1:
+            raise UserError(f"corpus.name {self.name!r}: give one plain folder name, below which the cache keeps it.")
+        for part, source in {"train": self.train, "dev": self.dev, "test": self.test}.items():
+            if source is not None and source.url is not None:
+                self._refuse_outside(f"{part}.file", source.file)
+                self._refuse_outside(f"{part}.archive", source.archive)
+
+    def _refuse_outside(self, key: str, path: str | None) -> None:
+        if path is not None and not _stays_below(path):
+            raise UserError(
+                f"corpus {self.name}: {key} {path!r} has a url and would be downloaded to outside of the cache; "
+                "give a relative path without '..'."
+            )
 
     @property
     def num_labels(self) -> int:
@@ -96,6 +114,20 @@ class Corpus:
     def label_names(self) -> list[str]:
         """Names of the classes, in the order of their ids."""
         return [label.name for label in self.labels]
+
+
+class TrainedOn(NamedTuple):
+    """What a checkpoint's model was trained on: its ``corpus`` as plain types, and ``sha256`` of each file by name."""
+
+    corpus: dict[str, Any]
+    sha256: dict[str, str]
+
+
+def _stays_below(path: str) -> bool:
+    """Whether a path leads below the folder that it is joined to, on any system."""
+    # Windows' rules know both slashes, and drives: what they take for safe is safe elsewhere too.
+    pure = PureWindowsPath(path)
+    return bool(pure.parts) and not pure.anchor and ".." not in pure.parts
 
 
 _NSMC_URL = "https://raw.githubusercontent.com/e9t/nsmc/cc0670e872d4ac27bfe36c87456783004b39ef6c"

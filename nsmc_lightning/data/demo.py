@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from nsmc_lightning.types import UserError
+
 T = TypeVar("T")
 
 Part = Literal["train", "dev", "test"]
@@ -223,17 +225,29 @@ def demo_rows(part: Part, size: int, seed: int) -> list[Row]:
 
 
 def write_demo(directory: Path, seed: int = 0) -> None:
-    """Writes train.tsv, dev.tsv and test.tsv; a file that already holds just that is left alone. Returns nothing."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for part, size in SIZES.items():
-        lines = ["\t".join(row) for row in demo_rows(part, size, seed)]
-        content = "\n".join(["id\tdocument\tlabel", *lines, ""]).encode()
-        path = directory / f"{part}.tsv"
-        if path.is_file() and path.read_bytes() == content:
-            continue
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+    """Writes train.tsv, dev.tsv and test.tsv; a file that already holds just that is left alone. Returns nothing.
+
+    Raises:
+        UserError: ``directory`` cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for part, size in SIZES.items():
+            _write_part(directory / f"{part}.tsv", demo_rows(part, size, seed))
+    except OSError as error:
+        raise UserError(
+            f"{directory}: the demo corpus cannot be written ({error.strerror or error}).\n"
+            "Name a folder of your own with --data.cache_dir or NSMC_LIGHTNING_CACHE."
+        ) from error
+
+
+def _write_part(path: Path, rows: list[Row]) -> None:
+    content = "\n".join(["id\tdocument\tlabel", *("\t".join(row) for row in rows), ""]).encode()
+    if path.is_file() and path.read_bytes() == content:
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
 
 
 def infinitive(stem: str) -> str:

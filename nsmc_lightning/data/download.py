@@ -1,11 +1,15 @@
 """Published files to the cache: resumed where a download broke off, checked, and there only once they are whole."""
 
+import fcntl
 import gzip
 import hashlib
+import logging
 import os
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import IO, cast
@@ -21,6 +25,8 @@ _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 _PIECE = 1 << 16  # bytes
 _GROWTH = 20  # texts grow about fourfold when they are unpacked; gzip can promise a thousandfold
 _SMALL = 1 << 26  # bytes that any archive may unpack to
+
+log = logging.getLogger(__name__)
 
 
 def default_cache_dir() -> Path:
@@ -79,25 +85,53 @@ def _download(url: str, target: Path, sha256: str | None) -> None:
 
     ``pooch.retrieve`` is not used: it knows no resuming, and deletes what a broken connection or a wrong checksum left.
     """
-    part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _download_rest(url, part)
+        with _part_of_one_writer(target) as part:
+            if target.is_file():
+                return  # another run brought it while this one waited
+            _download_rest(url, part)
+            found = pooch.file_hash(str(part), alg="sha256")
+            aside = None if sha256 in (None, found) else target.with_name(f"{target.name}.bad-{found[:8]}")
+            os.replace(part, aside or target)
     except OSError as error:  # requests.RequestException is one
         raise UserError(
             f"{url} cannot be downloaded ({_reason(error)}).\n"
             f"Put the file at {target}, or name its folder with --data.data_dir; "
             "configs/demo.yaml works without a network."
         ) from error
-    found = pooch.file_hash(str(part), alg="sha256")
-    if sha256 not in (None, found):
-        aside = target.with_name(f"{target.name}.bad-{found[:8]}")
-        os.replace(part, aside)
+    if aside:
         raise UserError(
             f"{url}: its sha256 is {found}, not {sha256}: refused, and kept as {aside}.\n"
             "Try again later, or name a folder that holds the right file with --data.data_dir."
         )
-    os.replace(part, target)
+
+
+@contextmanager
+def _part_of_one_writer(target: Path) -> Iterator[Path]:
+    """Where to download to, for one run at a time; the others wait.
+
+    Where files cannot be locked (some network file systems) it is a run's own, which nobody goes on with later.
+    """
+    with target.with_name(f".{target.name}.lock").open("ab") as lock:  # left there: a deleted lock locks nobody out
+        if _locked(lock, target):
+            yield target.with_name(f"{target.name}.part")
+            return
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as own:
+        yield Path(own) / f"{target.name}.part"
+
+
+def _locked(lock: IO[bytes], target: Path) -> bool:
+    """Takes the lock, which the file's closing or the process's death lets go; False where there are no locks."""
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info(f"{target}: another run is downloading it; waiting.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
 
 
 def _download_rest(url: str, part: Path) -> None:

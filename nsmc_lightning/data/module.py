@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
+from nsmc_lightning.data.batch import ReviewDataset
 from nsmc_lightning.data.cache import load_part, rules_digest, store_part
 from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
@@ -80,9 +80,10 @@ class NSMCDataModule(LightningDataModule):
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; the corpus travels in state_dict.
         self.save_hyperparameters(ignore=["corpus"], logger=False)
-        for name, value in {"batch_size": batch_size, "max_tokens": max_tokens}.items():
-            if value < 1:
-                raise UserError(f"data.{name} is {value}: give at least 1.")
+        least = {"batch_size": (batch_size, 1), "max_tokens": (max_tokens, 1), "num_workers": (num_workers, 0)}
+        for name, (value, minimum) in least.items():
+            if value < minimum:
+                raise UserError(f"data.{name} is {value}: give at least {minimum}.")
         self.corpus = corpus or NSMC
         self.data_dir = Path(data_dir) if data_dir is not None else None
         self.cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
@@ -142,6 +143,7 @@ class NSMCDataModule(LightningDataModule):
             texts = [clean_text(text) for text in self.rows[part]["text"].fillna("")]
             return ReviewDataset(encode(tokenizer, texts, self.max_length), None, pad_token_id)
         self.parts[part] = kept = self._cached(part, tokenizer)
+        self.rows.refuse_another_split(part)
         self._report(part)
         return ReviewDataset(kept.encoded, kept.labels, pad_token_id)
 
@@ -212,8 +214,11 @@ class NSMCDataModule(LightningDataModule):
                 f"{batch_size * self.trainer.world_size}: give the data.batch_size and devices of that run."
             )
         sampler.go_on(epoch, batches)
-        packed = PackedReviews(dataset, row_shape(lengths, batch_size)) if packs else dataset
-        return self._loader(packed, sampler)
+        if packs:
+            dataset = ReviewDataset(
+                dataset.encoded, dataset.labels, dataset.pad_token_id, row_shape(lengths, batch_size)
+            )
+        return self._loader(dataset, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The dev part, every review once."""
@@ -240,7 +245,7 @@ class NSMCDataModule(LightningDataModule):
         )
         return self._loader(dataset, sampler)
 
-    def _loader(self, dataset: ReviewDataset | PackedReviews, sampler: TrainSampler | EvalSampler) -> DataLoader[Batch]:
+    def _loader(self, dataset: ReviewDataset, sampler: TrainSampler | EvalSampler) -> DataLoader[Batch]:
         workers = self.hparams["num_workers"]
         return DataLoader(
             dataset,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from nsmc_lightning.data.cache import file_digest
 from nsmc_lightning.data.clean import clean_test, clean_train, has_text
-from nsmc_lightning.data.corpus import Corpus, OnBadRows, Source
+from nsmc_lightning.data.corpus import Corpus, OnBadRows, Source, TrainedOn
 from nsmc_lightning.data.download import fetch
 from nsmc_lightning.data.read import read_labelled, read_texts
 from nsmc_lightning.data.split import split_rows
@@ -56,6 +56,8 @@ class PartRows(dict[str, pd.DataFrame]):
         self.on_bad_rows: OnBadRows = on_bad_rows
         self.counts: dict[str, dict[str, int]] = {}
         """What cleaning did to the file of each part that was read."""
+        self.trained_on: TrainedOn | None = None
+        """Where a checkpoint is used: what its model was trained on."""
         self._digests: dict[Path, str] = {}
 
     def __missing__(self, part: str) -> pd.DataFrame:
@@ -96,6 +98,41 @@ class PartRows(dict[str, pd.DataFrame]):
             "dev_fraction": self.dev_fraction,
             "split_seed": self.split_seed,
         }
+
+    def refuse_another_split(self, part: str) -> None:
+        """Refuses rows of the training file that are split otherwise than for the model of the checkpoint in use.
+
+        What is measured on them would have been trained on, and a run that goes on would train on what it measures.
+
+        Raises:
+            UserError: it is another file, or another setting of the corpus that decides how it is split.
+        """
+        if self.trained_on is None or self.source(part) != self.corpus.train:
+            return
+        self._refuse_other_settings(self.trained_on.corpus)
+        name = self.trained_on.corpus["train"]["file"]
+        if self.made_from(part)["sha256"] != self.trained_on.sha256.get(name):
+            instead = "train anew without --ckpt_path" if part == "train" else f"give data.corpus.{part} a file"
+            raise UserError(
+                f"{self.path(part)}: not the {name} that the checkpoint was trained on (its sha256 differs), "
+                f"so that {part} would be other rows.\n"
+                f"Name the folder of that file with --data.data_dir, or {instead}."
+            )
+
+    def _refuse_other_settings(self, trained: dict[str, Any]) -> None:
+        for key in ("dev", "test"):
+            if (getattr(self.corpus, key) is None) != (trained[key] is None):
+                had = "without a" if trained[key] is None else "with a"
+                raise UserError(
+                    f"data.corpus.{key}: the checkpoint was trained {had} file for this part, so that other rows were "
+                    "split off: leave it out, or train anew without --ckpt_path."
+                )
+        now, then = self.corpus.test_fraction, trained["test_fraction"]
+        if self.corpus.test is None and now != then:
+            raise UserError(
+                f"data.corpus.test_fraction is {now}, but the checkpoint was trained with {then}: "
+                "leave it out, or train anew without --ckpt_path."
+            )
 
     # From file to rows
 

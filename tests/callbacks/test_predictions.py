@@ -1,10 +1,13 @@
 """The predictions file: every row in input order, whole or not there at all."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter, prediction_table, write_table
 from nsmc_lightning.types import UserError
@@ -46,3 +49,14 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: p
 def test_an_unknown_ending_is_refused_before_anything_runs() -> None:
     with pytest.raises(UserError, match=r"out\.xlsx.*\.csv"):
         PredictionWriter("out.xlsx")
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.csv").mkdir()
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    for output in (tmp_path / "file" / "out.csv", tmp_path / "folder.csv", Path("/proc/x/out.csv")):
+        with pytest.raises(UserError, match=f"{re.escape(str(output))}: .* cannot be written .*--output"):
+            PredictionWriter(str(output)).setup(trainer, BoringModel(), "predict")
+    PredictionWriter(str(tmp_path / "new" / "out.csv")).setup(trainer, BoringModel(), "test")
+    assert not any((tmp_path / "new").iterdir())  # tried, and nothing left there

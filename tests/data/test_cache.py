@@ -1,6 +1,7 @@
 """The token cache: an entry is whole and what was asked for, or it is not there."""
 
 import multiprocessing
+import multiprocessing.synchronize
 import os
 import shutil
 from collections.abc import Callable

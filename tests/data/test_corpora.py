@@ -134,3 +134,24 @@ def test_imdb_sample(shared: Path) -> None:
 def test_labels_must_be_two_or_more_and_different(values: list[str]) -> None:
     with pytest.raises(UserError, match="two or more different values"):
         Corpus("own", Source("train.tsv"), [Label(value, f"name {i}") for i, value in enumerate(values)])
+
+
+LABELS = [Label("0", "bad"), Label("1", "good")]
+
+
+@pytest.mark.parametrize("path", ["/tmp/x", "../x", "a/../../x", "a\\..\\..\\x", "C:x", "\\x", "", "."])
+def test_a_download_stays_in_the_cache(path: str) -> None:
+    """A corpus may be a stranger's, also one that a checkpoint brings."""
+    with pytest.raises(UserError, match=r"corpus\.name"):
+        Corpus(path, Source("train.tsv"), LABELS)
+    with pytest.raises(UserError, match=r"test\.file"):
+        Corpus("own", Source("train.tsv"), LABELS, test=Source(path, "http://127.0.0.1/x"))
+    with pytest.raises(UserError, match=r"train\.archive"):
+        Corpus("own", Source("train.tsv", "http://127.0.0.1/x", archive=path), LABELS)
+    Corpus("own", Source(path), LABELS)  # the user's own file, which is only read
+
+
+def test_a_file_may_lie_in_a_folder_below_the_cache_and_a_name_is_one_folder() -> None:
+    Corpus("own", Source("a/train..tsv", "http://127.0.0.1/x"), LABELS)
+    with pytest.raises(UserError, match=r"corpus.name 'a/b'"):
+        Corpus("a/b", Source("train.tsv"), LABELS)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nsmc_lightning.data.demo import SIZES, Part, clean_review, demo_rows, infinitive, particle, phrases, write_demo
+from nsmc_lightning.types import UserError
 
 PAIRS = list(combinations(SIZES, 2))
 PARTICLES = "(?:이|가|은|는|도)? "
@@ -129,3 +130,9 @@ def test_writing_again_leaves_whole_files_and_mends_a_damaged_one(tmp_path: Path
     assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
     assert damaged.read_bytes() == content
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dev.tsv", "test.tsv", "train.tsv"]  # nothing temporary
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "demo").write_text("a file in its place", encoding="utf-8")
+    with pytest.raises(UserError, match=r"demo: .* cannot be written \(File exists\)\.\n.*--data\.cache_dir"):
+        write_demo(tmp_path / "demo")

@@ -1,5 +1,6 @@
 """Downloads from a server of the test's own: resume, checksum, archives, and what a user is told."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -8,6 +9,7 @@ import socket
 import tarfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -36,6 +38,7 @@ class Server(ThreadingHTTPServer):
         self.status: int | None = None  # answer with this error
         self.knows_ranges = True
         self.stalls = False
+        self.pieces = 1
         self.url = f"http://127.0.0.1:{self.server_port}/ratings.txt"
 
 
@@ -68,7 +71,11 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body if self.server.cut is None else body[: self.server.cut])
+        body = body if self.server.cut is None else body[: self.server.cut]
+        for i in range(self.server.pieces):
+            self.wfile.write(body[i * len(body) // self.server.pieces : (i + 1) * len(body) // self.server.pieces])
+            if self.server.pieces > 1:
+                threading.Event().wait(0.02)
 
     def log_message(self, *args: object) -> None:
         pass
@@ -90,7 +97,7 @@ def source(server: Server) -> Source:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def test_a_file_is_downloaded_once(server: Server, source: Source, tmp_path: Path) -> None:
@@ -105,6 +112,43 @@ def test_a_file_is_downloaded_once(server: Server, source: Source, tmp_path: Pat
 def test_no_bar_where_there_is_no_terminal(source: Source, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     fetch(source, None, "nsmc", tmp_path)
     assert capfd.readouterr() == ("", "")
+
+
+# Two runs at once
+
+
+def fetch_twice_at_once(source: Source, cache_dir: Path) -> list[bytes]:
+    """What each of two readers finds, and what is there when both are done."""
+    together = threading.Barrier(2)
+
+    def one(_: int) -> bytes:
+        together.wait()
+        return fetch(source, None, "nsmc", cache_dir).read_bytes()
+
+    with ThreadPoolExecutor(2) as pool:
+        return [*pool.map(one, range(2)), (cache_dir / "nsmc" / "ratings.txt").read_bytes()]
+
+
+def test_the_second_of_two_runs_waits_and_takes_the_file(server: Server, source: Source, tmp_path: Path) -> None:
+    server.pieces = 10
+    part_of(tmp_path, CONTENT[:1000])
+    assert fetch_twice_at_once(source, tmp_path) == [CONTENT] * 3
+    assert server.ranges == ["bytes=1000-"]
+    assert names(tmp_path / "nsmc") == ["ratings.txt"]
+
+
+def test_where_there_are_no_locks_each_run_has_a_part_of_its_own(
+    server: Server, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    server.pieces = 10
+    part_of(tmp_path, CONTENT[:1000])  # of a run that might still be writing
+    assert fetch_twice_at_once(source, tmp_path) == [CONTENT] * 3
+    assert server.ranges == [None, None]
+    assert names(tmp_path / "nsmc") == ["ratings.txt", "ratings.txt.part"]
 
 
 # Resume

@@ -126,9 +126,10 @@ def test_the_counts_of_cleaning_are_logged_once(folder: Path, caplog: pytest.Log
     assert sum("duplicates dropped" in record.message for record in caplog.records) == 1
 
 
-def test_values_that_cannot_be_are_refused() -> None:
-    with pytest.raises(UserError, match=r"data\.batch_size"):
-        NSMCDataModule(400, batch_size=0)
+@pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("max_tokens", 0), ("num_workers", -1)])
+def test_values_that_cannot_be_are_refused(key: str, value: int) -> None:
+    with pytest.raises(UserError, match=rf"data\.{key} is {value}: give at least {value + 1}"):
+        NSMCDataModule(400, **{key: value})  # type: ignore[arg-type]
 
 
 # The token cache

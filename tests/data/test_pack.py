@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
+from nsmc_lightning.data.batch import ReviewDataset
 from nsmc_lightning.data.encode import Encoded
 from nsmc_lightning.data.pack import first_fit, row_shape
 from nsmc_lightning.data.sampler import StratifiedSampler
@@ -26,7 +26,7 @@ def test_first_fit_decreasing() -> None:
 @pytest.mark.parametrize(("batch_size", "most"), [(32, 0.08), (256, 0.03)])
 def test_few_slots_are_empty_and_all_batches_have_one_shape(batch_size: int, most: float) -> None:
     shape = row_shape(LENGTHS, batch_size)
-    data = PackedReviews(ReviewDataset(encoded_of(LENGTHS.tolist()), None, 0), shape)
+    data = ReviewDataset(encoded_of(LENGTHS.tolist()), None, 0, shape)
     batches = [data[rows] for rows in StratifiedSampler(LENGTHS, batch_size, seed=0)]
     assert sum(batch.input_ids.shape != shape for batch in batches) <= 1
     full = [batch for batch in batches if len(batch.rows) == batch_size]

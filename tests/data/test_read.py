@@ -134,6 +134,19 @@ def test_every_line_of_a_txt_is_a_row(tmp_path: Path) -> None:
     ]
 
 
+def test_a_txt_that_names_its_columns_is_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "nsmc_lightning")
+    path = str(write(tmp_path / "ratings_test.txt", "\ufeffid\tdocument\tlabel\r\n7\t좋다\t1\r\n8\t\t0\r\n"))
+    assert table(read_texts(path, "document", "id")) == [("7", "좋다", 2), ("8", None, 3)]
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: its first line names columns; read as tsv."]
+
+
+@pytest.mark.parametrize("first", ["document", "a\tb", "the document\tis long", "text,label"])
+def test_another_txt_is_a_text_a_line(tmp_path: Path, first: str) -> None:
+    frame = read_texts(str(write(tmp_path / "in.txt", f"{first}\n좋다\n")), "document", "id")
+    assert frame["text"].tolist() == [first, "좋다"]
+
+
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("하나\n\n셋\n".encode()), encoding="ascii"))
     assert table(read_texts("-", "document", None)) == [("0", "하나", 1), ("1", None, 2), ("2", "셋", 3)]

@@ -1,11 +1,14 @@
 """Rows of a part: read when they are asked for, and from the file that they were promised from."""
 
+import hashlib
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
-from nsmc_lightning.data.corpus import Corpus, Label, Source
+from nsmc_lightning.data.corpus import Corpus, Label, Source, TrainedOn
 from nsmc_lightning.data.rows import PartRows
 from nsmc_lightning.types import UserError
 
@@ -59,3 +62,53 @@ def test_a_file_that_changed_after_its_tokens_were_promised_is_refused(tmp_path:
 def test_predict_needs_a_path(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="predict_path"):
         part_rows(tmp_path)["predict"]
+
+
+# Beside a checkpoint
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> PartRows:
+    """The rows beside a checkpoint that was trained on them."""
+    write(tmp_path / "train.csv", "영화")
+    rows = part_rows(tmp_path)
+    digest = hashlib.sha256((tmp_path / "train.csv").read_bytes()).hexdigest()
+    rows.trained_on = TrainedOn(asdict(rows.corpus), {"train.csv": digest})
+    for part in ("train", "dev", "test"):
+        rows.refuse_another_split(part)
+    return rows
+
+
+@pytest.mark.parametrize("part", ["train", "dev", "test"])
+def test_another_training_file_beside_a_checkpoint_is_refused(part: str, trained: PartRows, tmp_path: Path) -> None:
+    other = part_rows(tmp_path / "other")
+    other.trained_on = trained.trained_on
+    (tmp_path / "other").mkdir()
+    write(tmp_path / "other" / "train.csv", "다른")
+    with pytest.raises(
+        UserError, match=r"other/train\.csv: not the train\.csv that the checkpoint.*\n.*--data.data_dir"
+    ):
+        other.refuse_another_split(part)
+    other.corpus = replace(other.corpus, name="renamed", train=Source("copy.csv"))
+    (tmp_path / "other" / "copy.csv").write_bytes((tmp_path / "train.csv").read_bytes())
+    other.refuse_another_split(part)  # the same rows by another name
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"test_fraction": 0.5}, "test_fraction is 0.5"),
+        ({"test": Source("t")}, "test: .* without a"),
+        ({"dev": Source("d")}, "dev: .* without a"),
+    ],
+)
+def test_another_split_beside_a_checkpoint_is_refused(change: dict[str, Any], key: str, trained: PartRows) -> None:
+    trained.corpus = replace(trained.corpus, **change)
+    with pytest.raises(UserError, match=key):
+        trained.refuse_another_split("train")
+
+
+def test_a_file_of_its_own_beside_a_checkpoint_may_be_any(trained: PartRows) -> None:
+    trained.corpus = replace(trained.corpus, dev=Source("d.csv"), test=Source("t.csv"), test_fraction=0.5)
+    trained.refuse_another_split("dev")
+    trained.refuse_another_split("test")

@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 from transformers import AutoConfig
 
-from nsmc_lightning.data.batch import PackedReviews, ReviewDataset
+from nsmc_lightning.data.batch import ReviewDataset
 from nsmc_lightning.data.encode import Encoded
 from nsmc_lightning.data.pack import row_shape
 from nsmc_lightning.data.sampler import StratifiedSampler
@@ -56,7 +56,7 @@ def packed_batches() -> list[Batch]:
     lengths = np.random.default_rng(0).integers(3, 16, size=8 * 6 + 3)
     tokens = np.random.default_rng(1).integers(2, 50, size=lengths.sum(), dtype=np.int32)
     encoded = Encoded(tokens, np.concatenate([[0], np.cumsum(lengths)]), lengths.astype(np.int32))
-    reviews = PackedReviews(ReviewDataset(encoded, lengths % 2, 0), row_shape(lengths, 8))
+    reviews = ReviewDataset(encoded, lengths % 2, 0, row_shape(lengths, 8))
     return [reviews[rows] for rows in StratifiedSampler(lengths, 8, seed=0)]
 
 
