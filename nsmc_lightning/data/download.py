@@ -1,6 +1,5 @@
 """Published files to the cache: resumed where a download broke off, checked, and there only once they are whole."""
 
-import fcntl
 import gzip
 import hashlib
 import logging
@@ -20,6 +19,11 @@ from tqdm import tqdm
 
 from nsmc_lightning.data.corpus import Source
 from nsmc_lightning.types import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 _PIECE = 1 << 16  # bytes
@@ -123,6 +127,8 @@ def _part_of_one_writer(target: Path) -> Iterator[Path]:
 
 def _locked(lock: IO[bytes], target: Path) -> bool:
     """Takes the lock, which the file's closing or the process's death lets go; False where there are no locks."""
+    if fcntl is None:
+        return False
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,7 +54,8 @@ def read_texts(
     """Reads texts to predict; every row of the input is a row of the result, also one without text.
 
     Args:
-        path: txt (a text a line), tsv, csv, jsonl or parquet by its ending; ``-`` is standard input, a text a line.
+        path: txt (a text a line), tsv, csv, jsonl or parquet by its ending; ``-`` is standard input, a text a line. A
+            txt whose first line names a text column beside others, as NSMC's own files do, is read as tsv.
         text_column: name of the text column; where it is absent: text, document, sentence, review or comments. A number
             is the column of a tsv or csv whose first line names none of these, and is then a row like the others.
         id_column: name or number of the id column; rows are numbered from 0 where it is absent.
@@ -69,11 +70,14 @@ def read_texts(
         UserError: as :func:`read_labelled`, or no column looks like the text.
     """
     suffix = Path(path).suffix.lower()
-    if path == "-" or suffix in (".txt", ""):
-        name = "standard input" if path == "-" else path
-        data = sys.stdin.buffer.read() if path == "-" else content(Path(path))
-        table = Table(["text"], _lines(decoded(data, name, encoding)))
-        return _rows(name, "line", table, {"text": "text"}, on_bad_rows)
+    if path == "-":
+        return _read_lines("standard input", decoded(sys.stdin.buffer.read(), "standard input", encoding), on_bad_rows)
+    if suffix in (".txt", ""):
+        text = decoded(content(Path(path)), path, encoding)
+        if not _begins_as_table(text):
+            return _read_lines(path, text, on_bad_rows)
+        log.info(f"{path}: its first line names columns; read as tsv.")
+        suffix = ".tsv"
     if suffix not in _FORMATS:
         raise UserError(f"{path}: the ending decides the format; give txt, {', '.join(s[1:] for s in _FORMATS)}.")
     candidates = (text_column, *TEXT_COLUMNS)
@@ -85,6 +89,17 @@ def read_texts(
     if id_column is not None and id_column in names:
         columns["id"] = id_column
     return _rows(path, _unit(Path(path)), table, columns, on_bad_rows)
+
+
+def _begins_as_table(text: str) -> bool:
+    """Whether the first line, split at tabs, names a text column beside others."""
+    names = text.split("\n", 1)[0].removesuffix("\r").split("\t")
+    return len(names) > 1 and any(name in TEXT_COLUMNS for name in names)
+
+
+def _read_lines(name: str, text: str, on_bad_rows: OnBadRows) -> pd.DataFrame:
+    """A text a line."""
+    return _rows(name, "line", Table(["text"], _lines(text)), {"text": "text"}, on_bad_rows)
 
 
 def _settled(table: Table) -> Table:
