@@ -1,6 +1,8 @@
 """What several tests share: where the shared material is, and a tiny backbone made on the spot."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +17,12 @@ def shared() -> Path:
     if not (path / "nsmc" / "ratings_train.txt").is_file():
         pytest.skip(f"needs the shared material, not found at {path}: set NSMC_SHARED")
     return path
+
+
+@pytest.fixture(autouse=True)
+def console() -> Iterator[None]:
+    """Takes back what ``main()`` makes of the package's logger: its standard error is closed when the test ends."""
+    ours = logging.getLogger("nsmc_lightning")
+    handlers, propagate = ours.handlers, ours.propagate
+    yield
+    ours.handlers, ours.propagate = handlers, propagate
