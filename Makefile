@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m nsmc_lightning
+# Without setuptools' warning that an editable package can be shadowed by a folder of its name: that is the package.
+PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test faults benchmark install clean
 
@@ -11,7 +13,7 @@ install: $(VENV)/installed
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	touch $@
 
 # Trains on the demo corpus, then tests the best checkpoint in a second process by its path alone.
@@ -26,9 +28,9 @@ test: install
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-# Us and the peers in turns, about 17 minutes on 2 cores; try `make benchmark ARGS=--quick` first. Nothing else may run.
+# Us and the peers in turns, about 20 minutes on 2 cores; try `make benchmark ARGS=--quick` first. Nothing else may run.
 benchmark: install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[benchmark]'
+	$(PIP) --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 # All that tests/faults does to running processes: signals, kills, full disks; about 17 minutes on 2 cores. What it tries and what survived: tests/faults/README.md.
