@@ -33,7 +33,7 @@ benchmark: install
 	$(PIP) --editable '.[benchmark]'
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
-# All that tests/faults does to running processes: signals, kills, full disks; about 17 minutes on 2 cores. What it tries and what survived: tests/faults/README.md.
+# All that tests/faults does to running processes: signals, kills, full disks; about 15 minutes on 2 cores. What it tries and what survived: tests/faults/README.md.
 faults: install
 	NSMC_CASES=1000 $(BIN)/python -m pytest tests/faults tests/data/test_properties.py -m "faults or not faults"
 
