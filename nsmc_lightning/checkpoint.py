@@ -30,10 +30,8 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     except Exception as error:  # torch raises whatever the broken bytes lead it to
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"--ckpt_path {path}: cannot be read as a checkpoint ({reason[:200]}).") from error
-    if (
-        not isinstance(checkpoint, dict)
-        or not {CLI_CONFIG, RUN, ENCODER_CONFIG, _DATA, "state_dict"} <= checkpoint.keys()
-    ):
+    needed = {CLI_CONFIG, RUN, ENCODER_CONFIG, _DATA, "state_dict"}
+    if not isinstance(checkpoint, dict) or not needed <= checkpoint.keys():
         raise UserError(f"--ckpt_path {path}: not a checkpoint that `python -m nsmc_lightning fit` wrote.")
     return checkpoint
 

@@ -139,7 +139,7 @@ def test_labels_must_be_two_or_more_and_different(values: list[str]) -> None:
 LABELS = [Label("0", "bad"), Label("1", "good")]
 
 
-@pytest.mark.parametrize("path", ["/tmp/x", "../x", "a/../../x", "a\\..\\..\\x", "C:x", "\\x", "", "."])
+@pytest.mark.parametrize("path", ["/x", "../x", "a/../../x", "a\\..\\..\\x", "C:x", "\\x", "", "."])
 def test_a_download_stays_in_the_cache(path: str) -> None:
     """A corpus may be a stranger's, also one that a checkpoint brings."""
     with pytest.raises(UserError, match=r"corpus\.name"):

@@ -19,16 +19,7 @@ from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.trust import restrict_imports
 from nsmc_lightning.types import UserError
-
-SMALL = {
-    "model_type": "bert",
-    "vocab_size": 300,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-}
+from tests.faults.conftest import SMALL
 
 
 class Payload:
@@ -42,27 +33,11 @@ class Payload:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("input")
-
-
-@pytest.fixture(scope="module")
-def recipe(folder: Path) -> Path:
-    corpus = Path(__file__).parents[2] / "configs" / "corpus" / "demo.yaml"
-    settings = {
-        "data": {"corpus": str(corpus), "cache_dir": str(folder / "cache"), "max_length": 40},
-        "model": {"backbone": SMALL},
-        "log_dir": str(folder / "logs"),
-    }
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def trained(recipe: Path, folder: Path) -> Path:
-    main(["fit", "--config", str(recipe), "--trainer.max_steps=1", "--trainer.limit_val_batches=1"])
-    return folder / "logs" / "small" / "version_0" / "checkpoints" / "last.ckpt"
+def trained(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    logs = tmp_path_factory.mktemp("input")
+    limits = ["--trainer.max_steps=1", "--trainer.limit_val_batches=1"]
+    main(["fit", "--config", str(recipe), "--log_dir", str(logs), *limits])
+    return logs / "small" / "version_0" / "checkpoints" / "last.ckpt"
 
 
 @pytest.fixture
