@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
 
 from nsmc_lightning.model.backbone import encoder_limits, load_encoder
 from nsmc_lightning.model.dropout import use_fast_dropout
@@ -17,8 +18,9 @@ from nsmc_lightning.model.hidden import first_token_states, token_states
 from nsmc_lightning.model.linear import use_fast_linear
 from nsmc_lightning.model.loss import build_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
-from nsmc_lightning.model.optim import parameter_groups, resolve_warmup, warmup_schedule
+from nsmc_lightning.model.optim import parameter_groups, remaining_steps, replan, resolve_warmup, warmup_schedule
 from nsmc_lightning.model.probe import probe
+from nsmc_lightning.model.step_mean import StepMean
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
 
 _CHOICES = {
@@ -104,6 +106,7 @@ class BertClassifierModule(LightningModule):
         self.test_metrics = metrics.clone(prefix="test/")
         self.val_loss = WeightedMean()
         self.test_loss = WeightedMean()
+        self._step_mean = StepMean()
         self._compiled: Callable[..., Tensor] | None = None
         self._compiled_batch_size = 0
         self._compiled_shape: tuple[int, ...] | None = None
@@ -174,12 +177,21 @@ class BertClassifierModule(LightningModule):
         """Loss of a batch."""
         loss, _ = self._step(batch, "train")
         self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True)
-        if self.loss.weight is None or self.trainer.world_size == 1:
-            return loss
-        # DistributedDataParallel takes the plain mean over processes; each counts by the weight of its texts.
         assert batch.labels is not None, "_step has looked at them"
-        weight = self.loss.total_weight(batch.labels)
-        return loss * weight / self.trainer.strategy.reduce(weight.clone(), reduce_op="mean")
+        weighted = self.loss.weight is not None
+        if self.trainer.accumulate_grad_batches == 1 and not (weighted and self.trainer.world_size > 1):
+            return loss
+        weight = self.loss.total_weight(batch.labels) if weighted else len(batch.labels)
+        return self._step_mean.add(loss, weight)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Makes the gradient of several batches the mean over their texts; clipping follows."""
+        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
+        self._step_mean.correct(
+            parameters,
+            self.trainer.accumulate_grad_batches,
+            lambda weight: self.trainer.strategy.reduce(weight.clone(), reduce_op="mean"),
+        )
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """Probabilities of a batch, counted in the dev metrics."""
@@ -216,6 +228,18 @@ class BertClassifierModule(LightningModule):
         warmup = resolve_warmup(options["warmup_ratio"], options["warmup_steps"], int(steps))
         scheduler = warmup_schedule(optimizer, options["schedule"], warmup, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_train_start(self) -> None:
+        """Plans a resumed run's learning rates over all steps, those done and those to come.
+
+        The settings may be others than those that the checkpoint's rates were planned with: more epochs, fewer batches.
+        """
+        if self.trainer.global_step == 0:
+            return
+        steps = self.trainer.global_step + remaining_steps(self.trainer)
+        warmup = resolve_warmup(self.hparams["warmup_ratio"], self.hparams["warmup_steps"], steps)
+        scheduler: Any = self.lr_schedulers()
+        replan(scheduler, self.hparams["schedule"], warmup, steps)
 
     # Metrics are logged once an epoch, as objects: Lightning computes them over all processes and resets them.
 

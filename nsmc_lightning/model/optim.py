@@ -5,6 +5,7 @@ import re
 from typing import Any, Literal
 
 import transformers
+from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -59,6 +60,40 @@ def warmup_schedule(
     """Learning rates that rise from 0 over ``warmup_steps``, then fall to 0 at ``total_steps`` or stay as they are."""
     name = "constant_with_warmup" if schedule == "constant" else schedule
     return transformers.get_scheduler(name, optimizer, num_warmup_steps=warmup_steps, num_training_steps=total_steps)
+
+
+def replan(
+    scheduler: LambdaLR, schedule: Literal["linear", "cosine", "constant"], warmup_steps: int, total_steps: int
+) -> None:
+    """Gives a scheduler that was restored at some step another plan, and the optimizer the rates of that step in it."""
+    planned = warmup_schedule(scheduler.optimizer, schedule, warmup_steps, total_steps)
+    scheduler.lr_lambdas = planned.lr_lambdas
+    rates = [
+        base * factor(scheduler.last_epoch)
+        for base, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    scheduler._last_lr = rates
+
+
+def remaining_steps(trainer: Trainer) -> int:
+    """Optimizer steps that a trainer has still to take, from its place in the epoch and its present settings.
+
+    Lightning's own ``estimated_stepping_batches`` counts from the start of training, as if the epochs that lie behind a
+    resumed run had been of the present number of batches and of the present accumulation.
+    """
+    left = trainer.max_steps - trainer.global_step if trainer.max_steps != -1 else math.inf
+    if trainer.max_epochs is not None and trainer.max_epochs != -1:
+        epochs: Any = trainer.fit_loop.epoch_progress.current
+        batches = trainer.fit_loop.epoch_loop.batch_progress
+        steps_an_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+        steps = steps_an_epoch * (trainer.max_epochs - epochs.processed)
+        if epochs.ready > epochs.processed:  # within an epoch, or at its end
+            done = batches.current.ready // trainer.accumulate_grad_batches
+            steps -= steps_an_epoch if batches.is_last_batch else min(done, steps_an_epoch)
+        left = min(left, steps)
+    return max(0, int(left))
 
 
 def _count_layers(module: nn.Module) -> int:

@@ -148,6 +148,30 @@ def test_training_learns(bert: dict[str, Any], tmp_path: Path) -> None:
     assert fitted.callback_metrics["val/accuracy"] > 0.95
 
 
+@pytest.mark.parametrize("options", [{}, {"class_weights": [1.0, 4.0]}])
+@pytest.mark.parametrize("batches", [5, 3, 8])  # of 8: the last step of an epoch has fewer than the others, or not
+def test_an_accumulated_step_is_the_mean_over_its_texts(
+    bert: dict[str, Any], tmp_path: Path, batches: int, options: dict[str, Any]
+) -> None:
+    class Recorded(BertClassifierModule):
+        def configure_gradient_clipping(
+            self, *args: Any, **clip: Any
+        ) -> None:  # where the gradient of a step is complete
+            gradients.append(self.head.linear.weight.grad.clone())
+
+    gradients: list[Tensor] = []
+    module = Recorded({**NO_DROPOUT, **bert}, dropout=0.0, lr=1e-12, **options)
+    made = make_batches(SIZES)
+    trainer(tmp_path, accumulate_grad_batches=batches, gradient_clip_val=1.0).fit(module, loader(made))
+    steps = [made[start : start + batches] for start in range(0, len(made), batches)]
+    for step, found in zip(steps, gradients, strict=True):
+        module.zero_grad()
+        logits = torch.cat([module(batch.input_ids, batch.attention_mask) for batch in step])
+        weight = torch.tensor(options["class_weights"]) if options else None
+        F.cross_entropy(logits, torch.cat([batch.labels for batch in step]), weight).backward()
+        torch.testing.assert_close(found, module.head.linear.weight.grad)
+
+
 # Learning rate
 
 
@@ -187,6 +211,37 @@ def test_learning_rate_peaks_after_warmup_and_ends_at_zero(
     assert recorder.rates[warmup:] == sorted(recorder.rates[warmup:], reverse=True)
     (scheduler,) = fitted.lr_scheduler_configs
     assert scheduler.scheduler.get_last_lr() == pytest.approx([0.0, 0.0], abs=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint")
+@pytest.mark.parametrize(
+    ("first", "then", "done", "total"),
+    [
+        ({"max_epochs": 2}, {"max_epochs": 3}, 16, 24),  # a finished run is extended
+        ({"max_epochs": 2}, {"max_epochs": 4, "accumulate_grad_batches": 2}, 16, 24),
+        ({"max_epochs": 2}, {"max_epochs": 4, "limit_train_batches": 0.5}, 16, 24),
+        ({"max_epochs": 2}, {"max_epochs": 9, "max_steps": 19}, 16, 19),
+        ({"max_epochs": 2, "max_steps": 12}, {"max_epochs": 2}, 12, 16),  # within an epoch
+        ({"max_epochs": 2, "max_steps": 12}, {"max_epochs": 3, "accumulate_grad_batches": 4}, 12, 15),
+    ],
+)
+def test_a_resumed_run_has_the_rates_of_its_own_plan(
+    bert: dict[str, Any], tmp_path: Path, first: dict[str, Any], then: dict[str, Any], done: int, total: int
+) -> None:
+    def fit(ckpt_path: Path | None, **settings: Any) -> list[float]:
+        recorder = RateRecorder()
+        fitted = trainer(tmp_path, callbacks=[recorder, Saver()], **settings)
+        module = BertClassifierModule(bert, lr=1e-3, warmup_steps=2)
+        fitted.fit(module, loader(make_batches(SIZES)), ckpt_path=ckpt_path, weights_only=True)
+        return recorder.rates
+
+    class Saver(Callback):
+        def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *rest: Any) -> None:
+            trainer.save_checkpoint(tmp_path / f"{trainer.global_step}.ckpt")
+
+    fit(None, **first)
+    rates = fit(tmp_path / f"{done}.ckpt", **then)
+    assert rates == pytest.approx([1e-3 * (total - step) / (total - 2) for step in range(done, total)])
 
 
 def test_training_without_an_end_is_refused(bert: dict[str, Any], tmp_path: Path) -> None:
