@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, Timer, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
@@ -22,12 +22,13 @@ from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.record import RunRecord
+from nsmc_lightning.callbacks.save_best import SaveBest
 from nsmc_lightning.callbacks.save_last import SaveLast
 from nsmc_lightning.callbacks.step_seed import StepSeed
 from nsmc_lightning.callbacks.stop import GracefulStop, NoSignals
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
-from nsmc_lightning.callbacks.validate_at_max_steps import ValidateAtMaxSteps
+from nsmc_lightning.callbacks.validate_at_end import ValidateAtEnd
 from nsmc_lightning.checkpoint import CLI_CONFIG, RUN, read_checkpoint, stored_corpus, unpack_backbone
 from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
 from nsmc_lightning.data.corpus import NSMC, TrainedOn
@@ -112,7 +113,7 @@ class ClassifierCLI(LightningCLI):
             "--save_minutes", type=float, default=10.0, help="write last.ckpt so often, besides validations"
         )
         parser.add_argument("--output", type=str | None, help="file for the predictions of test and predict")
-        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(SaveBest, "checkpoint")
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.set_defaults(_CHECKPOINT_DEFAULTS)
         parser.link_arguments("model.backbone", "data.tokenizer", compute_fn=self._tokenizer_of)
@@ -218,18 +219,16 @@ class ClassifierCLI(LightningCLI):
             resumed = None if self.checkpoint is None or self.subcommand != "fit" else self._place()
             trainer.logger = build_loggers(config.log_dir, config.name, config.log_graph, resumed)
         callbacks = self._callbacks(config, logged=bool(trainer.logger))
-        if trainer.limit_val_batches != 0:
-            callbacks.insert(0, config.early_stopping)
-        if trainer.enable_checkpointing is not False:
-            if config.checkpoint.filename == "best" and config.checkpoint.save_top_k != 1:
-                config.checkpoint.filename = "{epoch}-{step}"  # of several, "best" would not be the best
-            callbacks += [config.checkpoint, SaveLast(timedelta(minutes=config.save_minutes))]
         given = trainer.callbacks or []
         given = given if isinstance(given, list) else [given]
         if trainer.enable_progress_bar is not False and not _has(given, LightningProgressBar):
             # Each refresh fetches the loss, for which a GPU is waited for.
             callbacks.append(TQDMProgressBar(refresh_rate=10) if sys.stderr.isatty() else ProgressLines())
         settings = {**trainer.as_dict(), "callbacks": [*given, *callbacks], **kwargs}
+        if trainer.max_time is not None:  # Lightning would put its timer behind ValidateAtEnd
+            settings["callbacks"] = [*given, Timer(trainer.max_time), *callbacks]
+            settings["max_time"] = None
+            settings["max_epochs"] = -1 if trainer.max_epochs is None else trainer.max_epochs
         plugins = trainer.plugins or []
         settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         try:
@@ -246,14 +245,25 @@ class ClassifierCLI(LightningCLI):
         return Path(self.ckpt_path), int(self.checkpoint["global_step"])
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
-        monitor, mode = config.early_stopping.monitor, config.early_stopping.mode
+        """Ours, in the order in which they are called; Lightning calls those that write checkpoints last."""
+        best, last = self._checkpoint_callbacks(config)
         self.stop = GracefulStop()
-        callbacks: list[Callback] = [StepSeed(), StopAtNonFinite(), ValidateAtMaxSteps(), Throughput(), Pictures()]
-        callbacks.append(PredictionWriter(config.output))
+        throughput, writer = Throughput(), PredictionWriter(config.output)
+        self.record = RunRecord(config.name, self.config_text, self.checkpoint_text, best)
+        callbacks: list[Callback] = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
+        callbacks += [StepSeed(), StopAtNonFinite(), ValidateAtEnd(), throughput, Pictures(), writer]
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
-        record = RunRecord(config.name, self.config_text, self.checkpoint_text, monitor, mode)
-        return [*callbacks, record, Summary(), self.stop]
+        callbacks += [self.record, Summary(self.record, throughput, writer, best, last), self.stop]
+        return [*callbacks, *(callback for callback in (best, last) if callback is not None)]
+
+    def _checkpoint_callbacks(self, config: Namespace) -> tuple[SaveBest | None, SaveLast | None]:
+        if config.trainer.enable_checkpointing is False:
+            return None, None
+        best: SaveBest = config.checkpoint
+        if best.filename == "best" and best.save_top_k != 1:
+            best.filename = "epoch={epoch}-step={step}"  # of several, "best" would not be the best
+        return best, SaveLast(timedelta(minutes=config.save_minutes))
 
     # Running
 
@@ -265,6 +275,12 @@ class ClassifierCLI(LightningCLI):
             _compile(model, datamodule)
         with self.stop.watching(self.trainer, training=True), refused_by_lightning():
             self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
+        done = self.checkpoint["global_step"] if self.checkpoint is not None else 0
+        if done and self.trainer.global_step == done and not self.record.last:
+            raise UserError(
+                f"--ckpt_path {ckpt_path}: its run is over after {self.trainer.global_step} steps, nothing is left to "
+                "train: give a larger --trainer.max_epochs (or --trainer.max_steps) to train on."
+            )
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the dev part."""

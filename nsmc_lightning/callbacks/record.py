@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from nsmc_lightning.callbacks.save_best import SaveBest
 from nsmc_lightning.callbacks.throughput import RATES
 from nsmc_lightning.checkpoint import CLI_CONFIG, RUN
 from nsmc_lightning.provenance import git_state, versions
@@ -19,24 +20,23 @@ class RunRecord(Callback):
     ``run.json`` says what the run came from: the recipe's name, the seed, the checksum of each file, the
     versions of Python and of the libraries, and the commit of the code.
 
-    At the end of ``fit`` the hyper-parameters go to the loggers once, with the best dev metrics, so that TensorBoard's
-    HParams tab compares runs by what they reached.
+    At the end of ``fit`` the hyper-parameters go to the loggers once, with the dev metrics of the best checkpoint, so
+    that TensorBoard's HParams tab compares runs by what they reached; without such a checkpoint, with the last ones.
 
     Args:
         recipe: name of the recipe.
         config: the command line's settings as YAML, as they were given.
         checkpoint_config: the same for checkpoints, which are used from other folders.
-        monitor: the dev metric that decides which epoch was best, larger is better where ``mode`` is max.
-        mode: max or min.
+        best: the callback that keeps the best checkpoint; None where none is kept.
     """
 
-    def __init__(self, recipe: str, config: str, checkpoint_config: str, monitor: str, mode: str) -> None:
+    def __init__(self, recipe: str, config: str, checkpoint_config: str, best: SaveBest | None) -> None:
         self.recipe = recipe
         self.config = config
         self.checkpoint_config = checkpoint_config
-        self.monitor = monitor
-        self.sign = 1 if mode == "max" else -1
-        self.best: dict[str, float] = {}
+        self.best = best
+        self.last: dict[str, float] = {}
+        """Dev metrics of the last validation of this process's ``fit``."""
         self.run: dict[str, Any] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -62,21 +62,10 @@ class RunRecord(Callback):
         }
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps the metrics of the best validation so far."""
-        if trainer.sanity_checking or trainer.state.fn != "fit":
-            return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        value = metrics.get(self.monitor)
-        if value is not None and (not self.best or self.sign * value > self.sign * self.best[self.monitor]):
-            self.best = metrics
-
-    def state_dict(self) -> dict[str, Any]:
-        """The best metrics so far."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from them."""
-        self.best = state_dict["best"]
+        """Keeps the dev metrics."""
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+            values = trainer.callback_metrics
+            self.last = {name: float(value) for name, value in values.items() if name.startswith("val/")}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Puts the settings and the run's origin into the checkpoint, ahead of which all logs are written."""
@@ -86,14 +75,16 @@ class RunRecord(Callback):
         checkpoint[RUN] = self.run
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs hyper-parameters and the best dev metrics."""
+        """Logs hyper-parameters and the dev metrics reached."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         parameters = {**pl_module.hparams, **data.hparams, "corpus": data.corpus.name}
-        names = {name: name.removeprefix("val/") for name in self.best}
-        best = {f"best/{names[name]}": value for name, value in self.best.items() if names[name] not in RATES}
+        best = self.best.metrics if self.best is not None else {}
+        prefix, reached = ("best", best) if best else ("last", self.last)
+        names = {name: name.removeprefix("val/") for name in reached}
+        metrics = {f"{prefix}/{names[name]}": value for name, value in reached.items() if names[name] not in RATES}
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(parameters, metrics=best)
+                logger.log_hyperparams(parameters, metrics=metrics)
             else:
                 logger.log_hyperparams(parameters)
             logger.save()

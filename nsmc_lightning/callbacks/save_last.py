@@ -28,6 +28,14 @@ class SaveLast(ModelCheckpoint):
         self._saved_at = 0.0
         self._group: Any = None
 
+    @property
+    def path(self) -> str:
+        """Where ``last.ckpt`` is; empty before it is written."""
+        return self._last_checkpoint_saved
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes nothing over: the next ``last.ckpt`` is compared with none before it."""
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Refuses validations within a step of several batches, and by the clocks of several processes.
 

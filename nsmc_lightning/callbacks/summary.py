@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.record import RunRecord
+from nsmc_lightning.callbacks.save_best import SaveBest
+from nsmc_lightning.callbacks.save_last import SaveLast
 from nsmc_lightning.callbacks.throughput import Throughput
 
 _ROWS = {  # of a metric: how it is called and written
@@ -28,19 +29,32 @@ _ROWS = {  # of a metric: how it is called and written
 class Summary(Callback):
     """Prints a table at the end of ``fit``, ``validate`` and ``test``, and the commands that go on from there."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        record: RunRecord,
+        throughput: Throughput,
+        writer: PredictionWriter,
+        best: SaveBest | None,
+        last: SaveLast | None,
+    ) -> None:
         self.console = Console()
+        self.record = record
+        self.throughput = throughput
+        self.writer = writer
+        self.best = best
+        self.last = last
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Best dev metrics, the checkpoint, and how to test it and look at it."""
-        record = next((c for c in trainer.callbacks if isinstance(c, RunRecord)), None)  # type: ignore[attr-defined]
-        if not trainer.is_global_zero or record is None or not record.best:
+        """Dev metrics of the best checkpoint, or else of the last one, and how to test it and look at it."""
+        if not trainer.is_global_zero:
             return
-        self._print({"best dev metrics": _of("val", record.best), "training": _of("train", _rates(trainer))})
-        checkpoint = trainer.checkpoint_callback
-        if isinstance(checkpoint, ModelCheckpoint) and checkpoint.best_model_path:
-            self._say(f"checkpoint:  {checkpoint.best_model_path}")
-            self._say(f"test it:     python -m nsmc_lightning test --ckpt_path {checkpoint.best_model_path}")
+        title, metrics, path = "last dev metrics", self.record.last, self.last.path if self.last is not None else ""
+        if self.best is not None and self.best.metrics:
+            title, metrics, path = "best dev metrics", self.best.metrics, self.best.best_model_path
+        self._print({title: _of("val", metrics), "training": _of("train", self.throughput.rates)})
+        if path:
+            self._say(f"checkpoint:  {path}")
+            self._say(f"test it:     python -m nsmc_lightning test --ckpt_path {path}")
         if trainer.logger is not None and trainer.logger.save_dir is not None:
             self._say(f"see it:      tensorboard --logdir {trainer.logger.save_dir}")
 
@@ -53,13 +67,13 @@ class Summary(Callback):
         """Test metrics and where the predictions stand."""
         if trainer.is_global_zero:
             self._print({"test part": _of("test", trainer.callback_metrics)})
-            self._say_predictions(trainer)
+            self._say_predictions()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """How fast it went, and where the predictions stand."""
         if trainer.is_global_zero:
-            self._print({"prediction": _of("predict", _rates(trainer))})
-            self._say_predictions(trainer)
+            self._print({"prediction": _of("predict", self.throughput.rates)})
+            self._say_predictions()
 
     def _print(self, columns: dict[str, dict[str, float]]) -> None:
         """A row for each metric that some column has."""
@@ -70,20 +84,13 @@ class Summary(Callback):
                 table.add_row(shown, *cells)
         self.console.print(table)
 
-    def _say_predictions(self, trainer: Trainer) -> None:
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, PredictionWriter) and callback.path is not None:
-                self._say(f"predictions: {callback.path}")
+    def _say_predictions(self) -> None:
+        if self.writer.path is not None:
+            self._say(f"predictions: {self.writer.path}")
 
     def _say(self, line: str) -> None:
         # Paths are to be copied: never wrapped, never coloured.
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
-
-
-def _rates(trainer: Trainer) -> dict[str, float]:
-    """The speed that each stage last had."""
-    found = next((c for c in trainer.callbacks if isinstance(c, Throughput)), None)  # type: ignore[attr-defined]
-    return found.rates if found is not None else {}
 
 
 def _of(stage: str, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:

@@ -1,0 +1,143 @@
+"""best.ckpt: the checkpoint of the best validation so far, also across the folders of a resumed run."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+_LIGHTNINGS_NAME = ModelCheckpoint.__qualname__
+
+
+class SaveBest(ModelCheckpoint):
+    """Lightning's ModelCheckpoint, which also keeps all dev metrics of each checkpoint and resumes in another folder.
+
+    Left alone, ModelCheckpoint forgets its best checkpoints where the run resumes in another folder, or in its own
+    under another name, and still prints the path of the best one. Here they are copied to the new folder; one that is
+    gone, or whose file holds another checkpoint by now, is forgotten with a warning.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Finds the folder, and starts with no checkpoint measured."""
+        super().setup(trainer, pl_module, stage)
+        self._metrics: dict[str, dict[str, float]] = {}
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Dev metrics of the best checkpoint, by their logged names; empty where none was kept by a metric."""
+        return self._metrics.get(self.best_model_path, {})
+
+    @property
+    def state_key(self) -> str:
+        """ModelCheckpoint's: it is found in the checkpoints of earlier versions too."""
+        return super().state_key.replace(type(self).__qualname__, _LIGHTNINGS_NAME)
+
+    def state_dict(self) -> dict[str, Any]:
+        """ModelCheckpoint's, and the dev metrics of each checkpoint that is kept."""
+        kept = {path: metrics for path, metrics in self._metrics.items() if path in self.best_k_models}
+        return {**super().state_dict(), "metrics": kept}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes them over."""
+        super().load_state_dict(state_dict)
+        self._metrics = state_dict.get("metrics", {})
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        self._metrics[filepath] = metrics  # before the file is written: it holds the state of this callback too
+        super()._save_checkpoint(trainer, filepath)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Has the best checkpoints of a resumed run in this run's folder before their paths are taken over."""
+        if trainer.state.fn != "fit" or self.monitor is None:
+            return
+        states: dict[str, dict[str, Any]] = checkpoint["callbacks"]
+        had_best = any(_has_best(key, state) for key, state in states.items())
+        state = states.get(self.state_key, {})
+        if state.get("best_model_path"):
+            wanted = [state["best_model_path"]] if self.save_top_k == -1 else state["best_k_models"]
+            moved = self._bring(trainer, wanted, state)
+            states[self.state_key] = self._with_paths(state, moved) if moved else {}
+        if had_best and not states.get(self.state_key):
+            _warn(
+                f"{trainer.ckpt_path}: its best checkpoints by {self.monitor} are not beside it; "
+                "the search for the best starts anew."
+            )
+
+    def _bring(self, trainer: Trainer, paths: Iterable[str], state: dict[str, Any]) -> dict[str, str]:
+        """Copies checkpoints to this run's folder; their paths there, by their old paths, without those not found."""
+        assert trainer.ckpt_path is not None
+        assert self.dirpath is not None
+        moved: dict[str, str] = {}
+        if trainer.is_global_zero:
+            for path in paths:
+                file = self._find(path, Path(trainer.ckpt_path).parent, state)
+                if file is not None:
+                    moved[path] = _copy(file, str(self.dirpath))
+        return trainer.strategy.broadcast(moved)
+
+    def _find(self, path: str, beside: Path, state: dict[str, Any]) -> Path | None:
+        """The file that a checkpoint is in: beside the one that is resumed from, or where it was written."""
+        for file in (beside / Path(path).name, Path(path)):
+            if file.is_file() and self._score_in(file) == state["best_k_models"].get(path):
+                return file
+        return None
+
+    def _score_in(self, file: Path) -> Tensor | None:
+        """The score with which a checkpoint was kept, as it says itself."""
+        try:
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+            return checkpoint["callbacks"][self.state_key]["current_score"]
+        except Exception:  # torch raises whatever the broken bytes lead it to
+            return None
+
+    def _with_paths(self, state: dict[str, Any], moved: dict[str, str]) -> dict[str, Any]:
+        """The state with the checkpoints that were found, under the paths that they have now."""
+        scores = {moved[path]: score for path, score in state["best_k_models"].items() if path in moved}
+        best, worst = (max, min) if self.mode == "max" else (min, max)
+        best_path, worst_path = (choose(scores, key=lambda path: float(scores[path])) for choose in (best, worst))
+        metrics = {moved[path]: metrics for path, metrics in state.get("metrics", {}).items() if path in moved}
+        return {
+            **state,
+            "dirpath": self.dirpath,
+            "best_k_models": scores,
+            "best_model_path": best_path,
+            "best_model_score": scores[best_path],
+            "kth_best_model_path": worst_path,
+            "kth_value": scores[worst_path],
+            "metrics": metrics,
+        }
+
+
+def _has_best(key: str, state: dict[str, Any]) -> bool:
+    return key.startswith(_LIGHTNINGS_NAME) and bool(state.get("best_model_path"))
+
+
+def _copy(file: Path, folder: str) -> str:
+    """Copies a file into a folder, whole or not at all; the path there. A file of that name is left alone."""
+    target = Path(folder) / file.name
+    if target.exists() and not target.samefile(file):
+        return str(file.absolute())
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{file.name}.{os.getpid()}.part")
+        try:
+            shutil.copyfile(file, partial)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
+    return os.path.join(folder, file.name)  # as ModelCheckpoint spells it: it compares paths as texts
+
+
+@rank_zero_only
+def _warn(line: str) -> None:
+    log.warning(line)
