@@ -156,6 +156,8 @@ class ClassifierCLI(LightningCLI):
             raise UserError(f"{self.subcommand} {_NEEDS_MODEL}")
         if self.subcommand == "fit":
             refuse_unwise(config)
+            if self.checkpoint is not None:
+                _refuse_finished(self.checkpoint, config.trainer, self.ckpt_path)
             save_after_validation(config)
         if config.name is None:
             config.name = _recipe_name(config.config)
@@ -275,12 +277,9 @@ class ClassifierCLI(LightningCLI):
             _compile(model, datamodule)
         with self.stop.watching(self.trainer, training=True), refused_by_lightning():
             self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
-        done = self.checkpoint["global_step"] if self.checkpoint is not None else 0
-        if done and self.trainer.global_step == done and not self.record.last:
-            raise UserError(
-                f"--ckpt_path {ckpt_path}: its run is over after {self.trainer.global_step} steps, nothing is left to "
-                "train: give a larger --trainer.max_epochs (or --trainer.max_steps) to train on."
-            )
+        stepped = self.checkpoint is None or self.trainer.global_step > self.checkpoint["global_step"]
+        if not stepped and not self.record.last:  # no validation was left to be run either
+            raise _nothing_left(self.ckpt_path)
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the dev part."""
@@ -298,6 +297,21 @@ class ClassifierCLI(LightningCLI):
             self.trainer.predict(
                 model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
             )
+
+
+def _refuse_finished(checkpoint: dict[str, Any], trainer: Namespace, path: str | None) -> None:
+    """Refuses a plan that ends before the checkpoint, ahead of anything that the run would write."""
+    epochs, steps = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], checkpoint["global_step"]
+    for done, planned in ((epochs, trainer.max_epochs), (steps, trainer.max_steps)):
+        if planned not in (None, -1) and done >= planned:
+            raise _nothing_left(path)
+
+
+def _nothing_left(path: str | None) -> UserError:
+    return UserError(
+        f"--ckpt_path {path}: this run's plan is over there, nothing is left to train.\n"
+        "Give a larger --trainer.max_epochs, or --trainer.max_steps."
+    )
 
 
 def _compile(model: LightningModule, datamodule: LightningDataModule) -> None:
