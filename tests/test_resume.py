@@ -9,13 +9,15 @@ import yaml
 from nsmc_lightning.cli import main
 from tests.faults.conftest import SMALL
 
+CORPUS = Path(__file__).parents[1] / "configs" / "corpus" / "demo.yaml"
+
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of two epochs, whose best checkpoint is by the dev loss."""
     folder = tmp_path_factory.mktemp("resume")
     settings = {
-        "data": {"corpus": "configs/corpus/demo.yaml", "cache_dir": str(folder / "cache"), "max_length": 40},
+        "data": {"corpus": str(CORPUS), "cache_dir": str(folder / "cache"), "max_length": 40},
         "model": {"backbone": SMALL, "lr": 0.003},
         "trainer": {"limit_train_batches": 6, "limit_val_batches": 2, "log_every_n_steps": 1},
         "checkpoint": {"monitor": "val/loss", "mode": "min"},
