@@ -10,14 +10,17 @@ class UserError(Exception):
     """A mistake of the user's: shown in one or two lines that name the key, file or row and the way out; exit 2."""
 
 
+TRAINED_PAD_ID = 0  # of [PAD] in a vocabulary that is trained here, so also of an encoder from scratch
+
+
 class Batch(NamedTuple):
     """B reviews as token ids in R rows of W slots: packed, several reviews end to end in a row, or padded, one a row.
 
     Shapes: ``rows`` int64 (B,), the number of each review in its part; ``input_ids`` int64 (R, W); ``attention_mask``
-    int64 (R, W), 0 on padding, on tokens 1, or where packed 1 + the number of their review in this batch; ``labels``
-    int64 (B,), or None where there are none (prediction). ``num_tokens``: slots that are not padding. Of packed reviews
-    only, None otherwise: ``position_ids`` int64 (R, W), from 0 in each review; ``first_tokens`` int64 (B,), where each
-    review starts among the R · W slots.
+    int64 (R, W), on tokens 1 + the number of their review in this batch, 0 on padding; ``labels`` int64 (B,), or None
+    where there are none (prediction); ``position_ids`` int64 (R, W), from 0 in each review; ``first_tokens`` int64
+    (B,), where each review starts among the R · W slots. ``num_tokens``: slots that are not padding. ``packed``: False
+    says that each review has a row to itself, in order and from the first slot, so that R is B.
     """
 
     rows: Tensor
@@ -25,8 +28,9 @@ class Batch(NamedTuple):
     attention_mask: Tensor
     labels: Tensor | None
     num_tokens: int
-    position_ids: Tensor | None = None
-    first_tokens: Tensor | None = None
+    position_ids: Tensor
+    first_tokens: Tensor
+    packed: bool
 
 
 class Prediction(NamedTuple):

@@ -15,6 +15,13 @@ from nsmc_lightning.types import Batch
 
 RATES = ("reviews_per_second", "tokens_per_second", "wasted_tokens", "mfu")
 
+# Families of which forward_flops was found to be right; others multiply for more, or for less, than weights and tokens.
+KNOWN_FAMILIES = frozenset(
+    {"bert", "camembert", "data2vec-text", "distilbert", "electra", "ernie", "megatron-bert", "roberta",
+     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"}
+)  # fmt: skip
+
+_SHORTEST_SECONDS = 1.0  # a shorter stage says more of its start than of the device
 _BURSTS = 3
 _BURST_SECONDS = 0.1
 _SIDE_ON_CPU = 1024  # of the matrices: large enough for full speed, small enough for some in a burst
@@ -30,7 +37,8 @@ class Throughput(Callback):
     * ``<stage>/mfu``: model FLOP utilisation (Chowdhery et al. 2022, PaLM, appendix B): the operations that the model
       needs for the reviews' tokens, see :func:`forward_flops`, as a share of what the device does in matrix products
       alone, see :func:`matmul_peak`. What is computed on padding or twice lowers it; a product that is left out because
-      nothing depends on it counts as done. Left out of the log where the operations are not known.
+      nothing depends on it counts as done. Left out of the log for families whose operations are not known, for
+      stages of less than a second, and where it is over 1, as the device was then slower while it was measured.
 
     A stage's time goes from an epoch's start to its last batch's end, loading of batches included; in training without
     the validations in between. No step is waited for: batches bring their counts as numbers.
@@ -177,8 +185,10 @@ def _rates(totals: Sequence[float], processes: int) -> dict[str, float]:
     """Rates from sums over all processes: reviews, tokens, slots, seconds, operations, operations a second."""
     reviews, tokens, slots, seconds, flops, peak = totals
     elapsed = max(seconds / processes, 1e-9)
-    values = (reviews / elapsed, tokens / elapsed, 1 - tokens / max(slots, 1), flops / elapsed / peak)
-    return {name: value for name, value in zip(RATES, values, strict=True) if name != "mfu" or flops > 0}
+    mfu = flops / elapsed / peak
+    values = (reviews / elapsed, tokens / elapsed, 1 - tokens / max(slots, 1), mfu)
+    told = 0 < mfu <= 1 and elapsed >= _SHORTEST_SECONDS
+    return {name: value for name, value in zip(RATES, values, strict=True) if name != "mfu" or told}
 
 
 # Operations
@@ -197,10 +207,10 @@ def forward_flops(encoder: Any, tokens: int, pairs: float) -> float:
         pairs: sum over all tokens of how many tokens each attends to.
 
     Returns:
-        The number; 0 where it cannot be told: no encoder, or one that goes through the same weights several times.
+        The number; 0 where it is not known: no encoder, or one of another family than :data:`KNOWN_FAMILIES`.
     """
     config = getattr(encoder, "config", None)
-    if config is None or hasattr(config, "num_hidden_groups"):  # ALBERT's layers share their weights
+    if config is None or config.model_type not in KNOWN_FAMILIES:
         return 0.0
     linear = [m for name, m in encoder.named_modules() if isinstance(m, nn.Linear) and "pooler" not in name]
     weights = sum(module.in_features * module.out_features for module in linear)

@@ -28,19 +28,19 @@ def collate(
     """
     chosen = np.asarray(rows, dtype=np.int64)
     lengths = encoded.offsets[chosen + 1] - encoded.offsets[chosen]
-    if shape is None:
-        num_rows, width = len(chosen), int(lengths.max())
-        starts = np.arange(num_rows) * width
-    else:
+    if shape is not None:
         width = shape[1]
         starts = np.asarray(first_fit(lengths.tolist(), width), dtype=np.int64)
         num_rows = max(shape[0], int(starts.max()) // width + 1)
+    else:
+        num_rows, width = len(chosen), int(lengths.max())
+        starts = np.arange(num_rows, dtype=np.int64) * width
     # Every token at once: its review, its place in the review, its slot among all rows.
     review = np.repeat(np.arange(len(chosen)), lengths)
     place = np.arange(len(review)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     slot = starts[review] + place
 
-    def spread(values: np.ndarray | int, padding: int) -> Tensor:
+    def spread(values: np.ndarray, padding: int) -> Tensor:
         slots = np.full(num_rows * width, padding, dtype=np.int64)
         slots[slot] = values
         return torch.from_numpy(slots).view(num_rows, width)
@@ -48,11 +48,12 @@ def collate(
     return Batch(
         rows=torch.from_numpy(chosen),
         input_ids=spread(encoded.tokens[encoded.offsets[chosen][review] + place], pad_token_id),
-        attention_mask=spread(1 if shape is None else review + 1, 0),
+        attention_mask=spread(review + 1, 0),
         labels=None if labels is None else torch.from_numpy(labels[chosen]),
         num_tokens=len(review),
-        position_ids=None if shape is None else spread(place, 0),
-        first_tokens=None if shape is None else torch.from_numpy(starts),
+        position_ids=spread(place, 0),
+        first_tokens=torch.from_numpy(starts),
+        packed=shape is not None,
     )
 
 

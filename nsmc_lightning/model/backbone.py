@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +15,11 @@ import torch
 import transformers  # its names load what they need when they are first used: --help needs none of it
 from huggingface_hub.utils import enable_progress_bars
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from nsmc_lightning.model.hidden import PADDED_POSITIONS
-from nsmc_lightning.types import EncoderLimits, UserError
+from nsmc_lightning.model.hidden import FULL_ATTENTION, PADDED_POSITIONS, first_position
+from nsmc_lightning.types import TRAINED_PAD_ID, EncoderLimits, UserError
 
 # What the families call their dropouts: those on hidden states, and that on attention weights.
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout", "hidden_dropout")
@@ -35,6 +38,9 @@ def load_encoder(
 ) -> transformers.PreTrainedModel:
     """Builds an encoder in float32 and in training mode; code that a checkpoint may carry is never run.
 
+    Every row of its embeddings learns, also that which its configuration calls padding: the tokenizer may pad with
+    another id. Families that can be packed get the attention implementation for it, whatever the configuration names.
+
     Args:
         backbone: hub id or folder of a checkpoint, or a configuration with ``model_type`` for random weights.
         pretrained: False reads no more than ``config.json`` and leaves the weights random.
@@ -49,6 +55,8 @@ def load_encoder(
     config = _config_from_keys(backbone) if isinstance(backbone, dict) else _config_of_checkpoint(backbone)
     name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
     _refuse_other_models(config, name)
+    if config.model_type in FULL_ATTENTION:
+        config._attn_implementation = "sdpa"
     _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout)
     _set_dropout(config, "attention_dropout", _ATTENTION_DROPOUT, attention_dropout)
     # An unused pooler would only cost memory, and fail under DDP: its parameters get no gradient.
@@ -61,6 +69,7 @@ def load_encoder(
             _warn(f"random weights: no pretrained encoder, --model.backbone is {name}")
     if need_pooler and getattr(encoder, "pooler", None) is None:
         raise UserError(f"--model.pooling pooler: {name} ({config.model_type}) has no pooler: use cls or mean.")
+    _unfreeze_padding(encoder)
     return encoder.train()  # from_pretrained returns it in eval mode, and Lightning keeps that
 
 
@@ -70,7 +79,7 @@ def encoder_limits(config: transformers.PretrainedConfig) -> EncoderLimits:
     if getattr(config, "position_biased_input", True) is False:
         max_length = None  # DeBERTa with relative positions alone has no table
     elif max_length is not None and config.model_type in PADDED_POSITIONS:
-        max_length -= config.pad_token_id + 1
+        max_length -= first_position(config)
     return EncoderLimits(
         vocab_size=config.vocab_size,
         max_length=max_length,
@@ -91,13 +100,25 @@ def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
     except ValueError as error:
         raise UserError(f"--model.backbone: model_type {model_type!r} is not one that transformers has.") from error
     # A configuration class takes any key and ignores it: a misspelt one would pass silently.
-    unknown = [key for key in keys if not hasattr(default, key) or callable(getattr(default, key))]
+    unknown = [key for key in keys if not _has(default, key)]
     if unknown:
         raise UserError(f"--model.backbone: {model_type} configurations have no {', '.join(map(repr, unknown))}.")
+    if hasattr(default, "pad_token_id"):
+        keys = {"pad_token_id": TRAINED_PAD_ID, **keys}
     try:
         return transformers.AutoConfig.for_model(**keys)
     except Exception as error:  # each configuration class has errors of its own
-        raise UserError(f"--model.backbone: no {model_type} configuration ({_reason(error)}).") from error
+        raise UserError(f"--model.backbone: no {model_type} configuration ({reason(error)}).") from error
+
+
+def _has(config: transformers.PretrainedConfig, key: str) -> bool:
+    """Whether a configuration has a key by default, or the family's code looks for one, as DeBERTa's does."""
+    if hasattr(config, key):
+        return not callable(getattr(config, key))
+    if type(config) not in transformers.MODEL_MAPPING:
+        return False
+    source = inspect.getsource(sys.modules[_model_class(config).__module__])
+    return re.search(rf"""getattr\((self\.)?config, ["']{re.escape(key)}["']""", source) is not None
 
 
 def _config_of_checkpoint(name: str) -> transformers.PretrainedConfig:
@@ -129,9 +150,12 @@ def _set_dropout(config: transformers.PretrainedConfig, key: str, names: tuple[s
 
 
 def _takes_pooling_option(config: transformers.PretrainedConfig) -> bool:
+    return "add_pooling_layer" in inspect.signature(_model_class(config)).parameters
+
+
+def _model_class(config: transformers.PretrainedConfig) -> Any:
     classes: Any = transformers.MODEL_MAPPING[type(config)]
-    model_class = classes[0] if isinstance(classes, tuple) else classes
-    return "add_pooling_layer" in inspect.signature(model_class).parameters
+    return classes[0] if isinstance(classes, tuple) else classes
 
 
 # Weights
@@ -167,8 +191,17 @@ def _random_encoder(
         return transformers.AutoModel.from_config(config, dtype=torch.float32, **options)
     except Exception as error:  # the modules raise whatever a wrong size leads them to
         raise UserError(
-            f"--model.backbone: {name} ({config.model_type}) builds no encoder ({_reason(error)})."
+            f"--model.backbone: {name} ({config.model_type}) builds no encoder ({reason(error)})."
         ) from error
+
+
+def _unfreeze_padding(encoder: transformers.PreTrainedModel) -> None:
+    """Has the row of ``padding_idx`` learn like any other; real padding never reaches the loss."""
+    modules: Iterator[Any] = encoder.modules()
+    for module in modules:
+        # A table, that is: RoBERTa's embeddings as a whole count positions from an attribute of that name.
+        if isinstance(getattr(module, "weight", None), nn.Parameter) and hasattr(module, "padding_idx"):
+            module.padding_idx = None
 
 
 # How it is said
@@ -180,10 +213,10 @@ def _refusals(name: str) -> Iterator[None]:
         yield
     except Exception as error:  # hub, JSON, safetensors, pickle and torch each have errors of their own
         where = "this folder cannot be loaded" if Path(name).is_dir() else "no such folder, nor to be had from the hub"
-        raise UserError(f"--model.backbone {name}: {where} ({_reason(error)}).\n{_WAYS_OUT}") from error
+        raise UserError(f"--model.backbone {name}: {where} ({reason(error)}).\n{_WAYS_OUT}") from error
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """The first line of a message, and the next where that one only announces it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]).rstrip(".") or type(error).__name__

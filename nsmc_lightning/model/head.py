@@ -1,7 +1,14 @@
 """One vector a text → logits, and how to get such a vector from its tokens."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class ClassifierHead(nn.Module):
@@ -29,19 +36,31 @@ class ClassifierHead(nn.Module):
         return self.linear(self.dropout(pooled))
 
 
-def mean_of_tokens(hidden: Tensor, attention_mask: Tensor, first_tokens: Tensor | None) -> Tensor:
+def through_pooler(encoder: PreTrainedModel, states: Tensor) -> Tensor:
+    """What the encoder's own pooler makes of the states of each text's first token.
+
+    *Shape:* ``states`` (B, H); result (B, H).
+    """
+    parts: Any = encoder
+    if isinstance(parts.pooler, nn.Linear):  # ALBERT and BigBird keep its activation beside it
+        activation = parts.pooler_activation if hasattr(encoder, "pooler_activation") else parts.activation
+        return activation(parts.pooler(states))
+    return parts.pooler(states[:, None])  # which takes the first token of each row
+
+
+def mean_of_tokens(hidden: Tensor, attention_mask: Tensor, first_tokens: Tensor, packed: bool) -> Tensor:
     """Mean over each text's tokens, summed in float32: sums in half precision lose digits.
 
-    *Shape:* ``hidden`` (R, W, H); ``attention_mask`` (R, W), 0 on padding, by text where packed; ``first_tokens`` (B,)
-    where packed, None where each row holds one text; result (B, H) in the dtype of ``hidden``.
+    *Shape:* ``hidden`` (R, W, H); ``attention_mask`` (R, W) and ``first_tokens`` (B,) as in
+    :class:`~nsmc_lightning.types.Batch`; result (B, H) in the dtype of ``hidden``.
     """
     tokens = hidden.float().masked_fill(attention_mask[:, :, None] == 0, 0.0)  # 0 times NaN would be NaN
-    if first_tokens is None:
-        share = attention_mask.ne(0).float()[:, None]  # (R, 1, W)
-    else:
+    if packed:
         numbers = torch.arange(1, len(first_tokens) + 1, device=hidden.device)
         share = attention_mask.flatten().eq(numbers[:, None]).float()  # (B, R · W)
         tokens = tokens.flatten(0, 1)
+    else:
+        share = attention_mask.ne(0).float()[:, None]  # (R, 1, W)
     share = share / share.sum(dim=-1, keepdim=True).clamp(min=1)
     with torch.autocast(hidden.device.type, enabled=False):
         # A product, not index_add: the same sum in the same order every time, on a GPU too.

@@ -13,13 +13,13 @@ from torch.optim import Optimizer
 
 from nsmc_lightning.model.backbone import encoder_limits, load_encoder
 from nsmc_lightning.model.dropout import use_fast_dropout
-from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens
+from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens, through_pooler
 from nsmc_lightning.model.hidden import first_token_states, token_states
 from nsmc_lightning.model.linear import use_fast_linear
 from nsmc_lightning.model.loss import build_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
 from nsmc_lightning.model.optim import parameter_groups, remaining_steps, replan, resolve_warmup, warmup_schedule
-from nsmc_lightning.model.probe import probe
+from nsmc_lightning.model.probe import padded_inputs, probe
 from nsmc_lightning.model.step_mean import StepMean
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
 
@@ -116,24 +116,22 @@ class BertClassifierModule(LightningModule):
         self,
         input_ids: Tensor,
         attention_mask: Tensor,
-        position_ids: Tensor | None = None,
-        first_tokens: Tensor | None = None,
+        position_ids: Tensor,
+        first_tokens: Tensor,
+        packed: bool = False,
     ) -> Tensor:
-        """Encodes and classifies texts, one to a row or, with the last two arguments, packed in rows.
+        """Encodes and classifies texts, one to a row or packed in rows; a graph is traced of one to a row.
 
         *Shape:* as in :class:`~nsmc_lightning.types.Batch`: int64 (R, W) each, ``first_tokens`` (B,); result (B, C)
         logits, C = 1 with binary cross-entropy.
         """
         if self.pooling == "mean":
-            hidden = token_states(self.encoder, input_ids, attention_mask, position_ids)
-            return self.head(mean_of_tokens(hidden, attention_mask, first_tokens))
+            hidden = token_states(self.encoder, input_ids, attention_mask, position_ids, packed)
+            return self.head(mean_of_tokens(hidden, attention_mask, first_tokens, packed))
         states = first_token_states(
-            self.encoder, input_ids, attention_mask, position_ids, first_tokens, self._layer_by_layer
+            self.encoder, input_ids, attention_mask, position_ids, first_tokens, packed, self._layer_by_layer
         )
-        if self.pooling == "pooler":
-            pooler: Any = self.encoder.pooler
-            states = pooler(states[:, None])  # which takes the first token of each row
-        return self.head(states)
+        return self.head(through_pooler(self.encoder, states) if self.pooling == "pooler" else states)
 
     def compile_training(self, batch_size: int) -> None:
         """Has the forward pass of training compiled at its first packed batch of ``batch_size`` reviews, for its shape.
@@ -151,12 +149,12 @@ class BertClassifierModule(LightningModule):
         *Shape:* (B, C).
         """
         forward: Callable[..., Tensor] = self
-        full = batch.position_ids is not None and len(batch.rows) == self._compiled_batch_size
+        full = batch.packed and len(batch.rows) == self._compiled_batch_size
         if self.training and self._compiled is not None and full:
             shape = tuple(batch.input_ids.shape)
             self._compiled_shape = self._compiled_shape or shape
             forward = self._compiled if shape == self._compiled_shape else self
-        return forward(batch.input_ids, batch.attention_mask, batch.position_ids, batch.first_tokens)
+        return forward(batch.input_ids, batch.attention_mask, batch.position_ids, batch.first_tokens, batch.packed)
 
     def _step(self, batch: Batch, stage: Literal["train", "val", "test"]) -> tuple[Tensor, Tensor]:
         """What training, validation and test share: loss and probabilities, and the stage's metrics fed.
@@ -296,11 +294,11 @@ def to_probabilities(logits: Tensor) -> Tensor:
     return torch.softmax(logits, dim=1)
 
 
-def _example_input(limits: EncoderLimits) -> tuple[Tensor, Tensor]:
+def _example_input(limits: EncoderLimits) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Two texts of a few tokens, for TensorBoard's graph and the summary's sizes."""
     width = min(8, limits.max_length or 8)
     ids = torch.arange(2 * width).view(2, width) % limits.vocab_size
-    return ids, torch.ones_like(ids)
+    return padded_inputs(list(ids), pad_token_id=0)
 
 
 def _refuse_bad_values(values: Mapping[str, Any]) -> None:

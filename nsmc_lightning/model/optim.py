@@ -20,9 +20,10 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Sorts the parameters that learn into groups of equal learning rate and weight decay.
 
-    Biases and norms are not decayed (Devlin et al. 2019). The learning rate falls layer by layer from the top
-    (Howard and Ruder 2018; Sun et al. 2019): the head, and the pooler with it, learns at ``lr``, the last of L layers
-    at ``lr · layer_decay``, the first at ``lr · layer_decay ** L``, the embeddings at ``lr · layer_decay ** (L + 1)``.
+    Biases, of whatever shape, and norms are not decayed (Devlin et al. 2019). The learning rate falls layer by layer
+    from the top (Howard and Ruder 2018; Sun et al. 2019): the head, and the pooler with it, learns at ``lr``, the last
+    of L layers at ``lr · layer_decay``, the first at ``lr · layer_decay ** L``, the embeddings at ``lr · layer_decay **
+    (L + 1)``.
 
     Returns:
         Groups for an optimizer, each with ``params``, ``lr``, ``weight_decay`` and a ``name`` of its own.
@@ -40,7 +41,8 @@ def parameter_groups(
             continue
         place, depth = _place(name, num_layers)
         rate = lr * layer_decay**depth
-        decay = 0.0 if parameter.ndim < 2 else weight_decay  # biases and norms are vectors
+        # Norms are vectors; ConvBERT's and Funnel's biases have two dimensions.
+        decay = 0.0 if parameter.ndim < 2 or name.endswith("bias") else weight_decay
         group = groups.setdefault((rate, decay), {"params": [], "lr": rate, "weight_decay": decay})
         group.setdefault("name", _group_name(place if layer_decay != 1.0 else "all", decay))
         group["params"].append(parameter)

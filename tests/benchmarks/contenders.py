@@ -213,7 +213,7 @@ def _training_result(job: Job, window: Window, encoder: torch.nn.Module, slots_r
     return {
         "reviews_per_second": rate,
         "slots_ratio": slots_ratio,
-        "mfu": flops * rate / peak,
+        "mfu": flops * rate / peak or None,  # not known of every family
         "gpu_bytes": peak_memory,
     }
 

@@ -65,7 +65,17 @@ class TinyData(LightningDataModule):
 
     def _batch(self, rows: list[int]) -> Batch:
         ids = torch.tensor(rows)
-        return Batch(ids, ids[:, None], torch.ones(len(rows), 1, dtype=torch.int64), self.labels[ids], len(rows))
+        column, places = ids[:, None], torch.arange(len(rows))
+        return Batch(
+            ids,
+            column,
+            places[:, None] + 1,
+            self.labels[ids],
+            len(rows),
+            torch.zeros_like(column),
+            places,
+            packed=False,
+        )
 
     train_dataloader = val_dataloader = test_dataloader = _loader
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -10,10 +11,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AlbertConfig, BertConfig, BertModel
+from transformers import AutoConfig, BertConfig, BertModel
 
 from nsmc_lightning.callbacks import throughput
 from nsmc_lightning.callbacks.throughput import Meter, Throughput, compute_dtype, forward_flops, matmul_peak
+from nsmc_lightning.data.batch import collate
+from nsmc_lightning.data.encode import Encoded
+from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.types import Batch, Prediction
 
 REVIEWS, TOKENS, SLOTS = 4, 30, 40  # of each batch
@@ -44,7 +48,7 @@ class SlowModule(LightningModule):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock = clock
-        self.encoder = BertModel(small_config(), add_pooling_layer=False)
+        self.encoder = BertModel(BertConfig(**SMALL), add_pooling_layer=False)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         self.clock.now += STEP
@@ -60,20 +64,25 @@ class SlowModule(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def small_config() -> BertConfig:
-    return BertConfig(
-        vocab_size=50, hidden_size=16, num_hidden_layers=3, num_attention_heads=2, intermediate_size=24,
-        max_position_embeddings=32, attn_implementation="eager",
-    )  # fmt: skip
+SMALL = {
+    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24,
+    "max_position_embeddings": 32,
+}  # fmt: skip
 
 
 def loader(clock: Clock, batches: int) -> DataLoader[Any]:
     def batch(rows: list[int]) -> Batch:
         clock.now += LOADING
         ids = torch.zeros(2, SLOTS // 2, dtype=torch.int64)
-        return Batch(torch.tensor(rows), ids, ids, None, TOKENS)
+        return Batch(torch.tensor(rows), ids, ids, None, TOKENS, ids, torch.zeros(REVIEWS), packed=True)
 
     return DataLoader(range(batches * REVIEWS), batch_size=REVIEWS, collate_fn=batch)  # type: ignore[arg-type]
+
+
+def encoded_of(lengths: list[int]) -> Encoded:
+    """Reviews of those lengths."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Encoded(np.zeros(offsets[-1], dtype=np.int32), offsets, np.asarray(lengths, np.int32))
 
 
 def trainer(folder: Path, **settings: Any) -> Trainer:
@@ -135,13 +144,23 @@ def test_rates_of_two_processes() -> None:
     assert "mfu" not in throughput._rates([*totals[:4], 0.0, 2e4], 2)  # not known is not zero
 
 
+@pytest.mark.parametrize(("seconds", "flops"), [(2.0, 2.1e4), (0.9, 10.0)])
+def test_a_utilisation_that_cannot_be_or_was_hardly_measured_is_left_out(seconds: float, flops: float) -> None:
+    rates = throughput._rates([10, 200, 250, seconds, flops, 1e4], 1)
+    assert rates.keys() == {*throughput.RATES} - {"mfu"}
+
+
 @pytest.mark.parametrize(("training", "factor"), [(False, 1), (True, 3)])
-def test_operations_are_those_that_torch_counts(training: bool, factor: int) -> None:
-    encoder = BertModel(small_config(), add_pooling_layer=False)
+@pytest.mark.parametrize("family", sorted(throughput.KNOWN_FAMILIES))
+def test_operations_are_those_that_torch_counts(family: str, training: bool, factor: int) -> None:
+    default = AutoConfig.for_model(family)
+    keys = {"model_type": family, **{key: value for key, value in SMALL.items() if hasattr(default, key)}}
+    encoder = load_encoder(keys, pretrained=False, need_pooler=False)
+    encoder.set_attn_implementation("eager")  # whose products torch counts on every device
     reviews, length = 3, 11
     meter = Meter(torch.device("cpu"))
+    meter.count(collate(encoded_of([length] * reviews), None, range(reviews), 0))
     ids = torch.ones(reviews, length, dtype=torch.int64)
-    meter.count(Batch(torch.arange(reviews), ids, ids, None, ids.numel()))
     with FlopCounterMode(display=False) as counter:
         hidden = encoder(input_ids=ids, attention_mask=ids).last_hidden_state
         if training:
@@ -151,9 +170,10 @@ def test_operations_are_those_that_torch_counts(training: bool, factor: int) -> 
 
 def test_operations_are_not_guessed() -> None:
     assert forward_flops(None, 10, 10) == 0
-    shared = torch.nn.Linear(2, 2)
-    shared.config = AlbertConfig()  # type: ignore[assignment]
-    assert forward_flops(shared, 10, 10) == 0
+    for family in ("albert", "deberta-v2", "squeezebert", "modernbert"):
+        encoder = torch.nn.Linear(2, 2)
+        encoder.config = AutoConfig.for_model(family)  # type: ignore[assignment]
+        assert forward_flops(encoder, 10, 10) == 0
 
 
 # The device's peak

@@ -151,9 +151,7 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=80)
 
 
 def unpacked(batch: Batch) -> list[list[int]]:
-    """Token ids of each review of a batch of packed rows, by what the batch says of its slots."""
-    assert batch.first_tokens is not None
-    assert batch.position_ids is not None
+    """Token ids of each review of a batch, by what the batch says of its slots."""
     width = batch.input_ids.shape[1]
     reviews = []
     for number, first in enumerate(batch.first_tokens.tolist(), start=1):
@@ -165,15 +163,16 @@ def unpacked(batch: Batch) -> list[list[int]]:
     return reviews
 
 
-@given(lengths=LENGTHS, rows=st.integers(1, 9), wider=st.integers(0, 30), data=st.data())
-def test_packing_keeps_every_token_of_every_review_once(
-    lengths: list[int], rows: int, wider: int, data: st.DataObject
+@given(lengths=LENGTHS, rows=st.integers(1, 9), wider=st.integers(0, 30), packed=st.booleans(), data=st.data())
+def test_a_batch_keeps_every_token_of_every_review_once(
+    lengths: list[int], rows: int, wider: int, packed: bool, data: st.DataObject
 ) -> None:
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     encoded = Encoded(np.arange(1, offsets[-1] + 1, dtype=np.int32), offsets, np.asarray(lengths, np.int32))
     chosen = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True))
     labels = np.arange(len(lengths)) % 3
-    batch = collate(encoded, labels, chosen, 0, (rows, max(lengths) + wider))
+    batch = collate(encoded, labels, chosen, 0, (rows, max(lengths) + wider) if packed else None)
+    assert batch.packed == packed
     assert unpacked(batch) == [encoded.ids(row).tolist() for row in chosen]
     empty = batch.attention_mask == 0
     assert batch.num_tokens == int((~empty).sum()) == sum(lengths[row] for row in chosen)

@@ -16,7 +16,7 @@ _BERT = {
 TINY: dict[str, dict[str, Any]] = {
     "bert": {"model_type": "bert", **_BERT},
     "electra": {"model_type": "electra", **_BERT, "embedding_size": 8},
-    "roberta": {"model_type": "roberta", **_BERT, "type_vocab_size": 1, "max_position_embeddings": 34},
+    "roberta": {"model_type": "roberta", **_BERT, "type_vocab_size": 1, "max_position_embeddings": 33},
     "distilbert": {
         "model_type": "distilbert",
         "vocab_size": 50,

@@ -12,7 +12,8 @@ import torch
 from transformers import AutoConfig, BertConfig, BertForMaskedLM, BertModel
 
 from nsmc_lightning.model.backbone import encoder_limits, load_encoder
-from nsmc_lightning.types import EncoderLimits, UserError
+from nsmc_lightning.model.hidden import may_be_packed
+from nsmc_lightning.types import TRAINED_PAD_ID, EncoderLimits, UserError
 
 
 @pytest.fixture
@@ -101,6 +102,48 @@ def test_quiet_is_undone(folder: Path) -> None:
     before = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     load_encoder(str(folder), pretrained=True, need_pooler=False)
     assert (transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()) == before
+
+
+def test_from_scratch_pads_as_a_vocabulary_that_is_trained_here(family: dict[str, Any]) -> None:
+    assert load_encoder(family, pretrained=False, need_pooler=False).config.pad_token_id == TRAINED_PAD_ID
+    family["pad_token_id"] = 3
+    assert load_encoder(family, pretrained=False, need_pooler=False).config.pad_token_id == 3
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "electra", "distilbert", "ibert", "mpnet"])
+def test_a_row_that_the_configuration_calls_padding_learns_too(kind: str) -> None:
+    keys = {"model_type": kind, "vocab_size": 50, "pad_token_id": 1, "hidden_size": 24, "num_hidden_layers": 1}
+    encoder = load_encoder(keys, pretrained=False, need_pooler=False)
+    encoder(input_ids=torch.tensor([[2, 1, 5, 3]])).last_hidden_state.square().sum().backward()
+    gradient = encoder.get_input_embeddings().weight.grad
+    assert torch.equal(gradient.any(dim=1).nonzero().flatten(), torch.tensor([1, 2, 3, 5]))
+
+
+@pytest.mark.parametrize("named", ["eager", "flash_attention_2"])
+def test_what_is_packed_attends_by_sdpa_whatever_the_configuration_names(folder: Path, named: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "attn_implementation": named}))
+    for pretrained in (True, False):
+        encoder = load_encoder(str(folder), pretrained, need_pooler=False)
+        assert encoder.config._attn_implementation == "sdpa"
+        assert may_be_packed(encoder)
+
+
+def test_an_encoder_that_attends_otherwise_is_not_packed(bert: dict[str, Any]) -> None:
+    encoder = load_encoder(bert, pretrained=False, need_pooler=False)
+    encoder.set_attn_implementation("eager")  # which adds a boolean mask as numbers, where not on a CPU
+    assert not may_be_packed(encoder)
+
+
+def test_keys_that_only_the_family_s_code_knows() -> None:
+    keys = {"model_type": "deberta-v2", "vocab_size": 50, "hidden_size": 24, "num_attention_heads": 2,
+            "num_hidden_layers": 1, "relative_attention": True}  # fmt: skip
+    known = {"position_buckets": 8, "norm_rel_ebd": "layer_norm", "share_att_key": True}
+    encoder: Any = load_encoder({**keys, **known}, pretrained=False, need_pooler=False)
+    assert encoder.encoder.position_buckets == 8
+    assert encoder.encoder.rel_embeddings.num_embeddings == 16
+    assert encoder.encoder.norm_rel_ebd == ["layer_norm"]
+    assert "no 'position_bucket', 'norm_rel'" in refusal({**keys, "position_bucket": 8, "norm_rel": "layer_norm"})
 
 
 @pytest.mark.parametrize("kind", ["electra", "distilbert"])
@@ -210,6 +253,8 @@ def test_decoders_are_refused(kind: str) -> None:
             {"model_type": "xlm-roberta", "max_position_embeddings": 514, "type_vocab_size": 1, "vocab_size": 9},
             EncoderLimits(9, 512, 1, 1),
         ),
+        # Its table starts with two rows for padding, whatever the id of padding is.
+        ({"model_type": "mpnet", "pad_token_id": 0, "max_position_embeddings": 514}, EncoderLimits(30527, 512, 0, 0)),
         ({"model_type": "deberta-v2", "position_biased_input": False}, EncoderLimits(128100, None, 0, 0)),
         ({"model_type": "modernbert"}, EncoderLimits(50368, 8192, 0, 50283)),
     ],

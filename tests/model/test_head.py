@@ -1,9 +1,17 @@
-"""The head, and the mean over tokens against a plain computation."""
+"""The head, the mean over tokens against a plain computation, and poolers against transformers' own."""
+
+import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import transformers
+from transformers.models.auto.configuration_auto import model_type_to_module_name
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens
+from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens, through_pooler
 
 
 def test_mean_is_over_each_text_s_tokens() -> None:
@@ -12,7 +20,7 @@ def test_mean_is_over_each_text_s_tokens() -> None:
     lengths = [5, 2, 1]
     mask = torch.tensor([[1] * n + [0] * (5 - n) for n in lengths])
     expected = torch.stack([hidden[i, :n].mean(dim=0) for i, n in enumerate(lengths)])
-    torch.testing.assert_close(mean_of_tokens(hidden, mask, None), expected)
+    torch.testing.assert_close(mean_of_tokens(hidden, mask, torch.arange(3) * 5, packed=False), expected)
 
 
 def test_mean_of_packed_texts() -> None:
@@ -20,23 +28,25 @@ def test_mean_of_packed_texts() -> None:
     hidden = torch.randn(2, 5, 8)
     mask = torch.tensor([[2, 2, 1, 1, 1], [3, 3, 3, 3, 0]])
     expected = torch.stack([hidden[0, 2:].mean(dim=0), hidden[0, :2].mean(dim=0), hidden[1, :4].mean(dim=0)])
-    torch.testing.assert_close(mean_of_tokens(hidden, mask, torch.tensor([2, 0, 5])), expected)
+    torch.testing.assert_close(mean_of_tokens(hidden, mask, torch.tensor([2, 0, 5]), packed=True), expected)
 
 
-@pytest.mark.parametrize("first_tokens", [None, torch.tensor([0, 4])], ids=["padded", "packed"])
-def test_mean_ignores_whatever_stands_on_padding(first_tokens: torch.Tensor | None) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_mean_ignores_whatever_stands_on_padding(packed: bool) -> None:
     hidden = torch.randn(2, 4, 8)
     mask = torch.tensor([[1, 1, 0, 0], [2, 2, 2, 2]])
     spoilt = hidden.clone()
     spoilt[0, 2:] = torch.nan
-    assert torch.equal(mean_of_tokens(hidden, mask, first_tokens), mean_of_tokens(spoilt, mask, first_tokens))
+    first_tokens = torch.tensor([0, 4])
+    means = [mean_of_tokens(states, mask, first_tokens, packed) for states in (hidden, spoilt)]
+    assert torch.equal(*means)
 
 
 def test_mean_in_bfloat16_sums_in_float32() -> None:
     hidden = torch.ones(1, 512, 4, dtype=torch.bfloat16)  # a bfloat16 sum of ones stays at 256
     mask = torch.ones(1, 512, dtype=torch.int64)
     with torch.autocast("cpu", torch.bfloat16):
-        means = [mean_of_tokens(hidden, mask, first_tokens) for first_tokens in (None, torch.tensor([0]))]
+        means = [mean_of_tokens(hidden, mask, torch.tensor([0]), packed) for packed in (False, True)]
     for mean in means:
         assert mean.dtype == torch.bfloat16
         assert torch.equal(mean, torch.ones(1, 4, dtype=torch.bfloat16))
@@ -55,3 +65,50 @@ def test_dropout_is_before_the_linear_layer_and_in_training_only() -> None:
     assert not torch.equal(head(pooled), head(pooled))
     head.eval()
     assert torch.equal(head(pooled), head(pooled))
+
+
+# The encoder's own pooler
+
+_TINY = {
+    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+    "max_position_embeddings": 64, "embedding_size": 16,
+}  # fmt: skip
+_SPECIAL: dict[str, dict[str, Any]] = {  # what else has to be small, or to fit
+    "big_bird": {"attention_type": "original_full"},
+    "layoutlm": {"max_2d_position_embeddings": 64},
+    "longformer": {"attention_window": 4},
+    "luke": {"entity_vocab_size": 10, "entity_emb_size": 16},
+    "mobilebert": {"intra_bottleneck_size": 16, "true_hidden_size": 16},
+    "rembert": {"input_embedding_size": 16, "output_embedding_size": 16},
+    "roc_bert": {"pronunciation_vocab_size": 10, "shape_vocab_size": 10},
+    "squeezebert": {"q_groups": 1, "k_groups": 1, "v_groups": 1, "intermediate_groups": 1, "output_groups": 1},
+    "xmod": {"default_language": "en_XX"},
+}
+
+
+def families_with_pooler() -> list[str]:
+    """Of the encoders that there are, by the text of their code: to import them all would take long."""
+    models = Path(transformers.__file__).parent / "models"
+    found = []
+    for family in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        files = (models / model_type_to_module_name(family)).glob("modeling_*.py")
+        # DeBERTa's ContextPooler belongs to its classifier, not to the encoder.
+        if any(re.search(r"self\.pooler = (?!ContextPooler)", file.read_text(encoding="utf-8")) for file in files):
+            found.append(family)
+    return found
+
+
+@pytest.mark.parametrize("family", families_with_pooler())
+def test_pooled_texts_are_those_of_the_encoder_itself(family: str) -> None:
+    default = transformers.AutoConfig.for_model(family)
+    keys = {key: value for key, value in _TINY.items() if hasattr(default, key)}
+    torch.manual_seed(0)
+    encoder = load_encoder({"model_type": family, **keys, **_SPECIAL.get(family, {})}, False, need_pooler=True).eval()
+    with torch.no_grad():
+        for parameter in encoder.parameters():  # as far apart as trained weights are
+            parameter.add_(torch.randn_like(parameter) * 0.2)
+        ids = torch.randint(5, 50, (3, 8))
+        output = encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
+        found = through_pooler(encoder, output.last_hidden_state[:, 0])
+    assert output.pooler_output.abs().max() > 0.1
+    torch.testing.assert_close(found, output.pooler_output)

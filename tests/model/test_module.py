@@ -25,6 +25,7 @@ from nsmc_lightning.data.pack import row_shape
 from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.module import BertClassifierModule, to_probabilities
+from nsmc_lightning.model.probe import padded_inputs
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
 
 pytestmark = [
@@ -43,10 +44,13 @@ def make_batches(sizes: list[int], num_labels: int = 2, seed: int = 0) -> list[B
     for size in sizes:
         width = int(torch.randint(4, 12, (1,), generator=generator))
         lengths = torch.randint(2, width + 1, (size, 1), generator=generator)
-        mask = (torch.arange(width) < lengths).long()
+        places = torch.arange(width)
+        mask = (places < lengths).long()
         ids = torch.randint(2, 50, (size, width), generator=generator) * mask
         labels = torch.randint(num_labels, (size,), generator=generator)
-        batches.append(Batch(torch.arange(row, row + size), ids, mask, labels, int(mask.sum())))
+        numbers, first_tokens = mask * torch.arange(1, size + 1)[:, None], torch.arange(size) * width
+        rows = torch.arange(row, row + size)
+        batches.append(Batch(rows, ids, numbers, labels, int(mask.sum()), mask * places, first_tokens, packed=False))
         row += size
     return batches
 
@@ -75,7 +79,7 @@ def whole(batches: list[Batch], module: BertClassifierModule) -> tuple[Tensor, T
     """Logits and labels of all batches, in evaluation mode."""
     module.eval()
     with torch.no_grad():
-        logits = torch.cat([module(batch.input_ids, batch.attention_mask) for batch in batches])
+        logits = torch.cat([module.classify(batch) for batch in batches])
     return logits, torch.cat([batch.labels for batch in batches if batch.labels is not None])
 
 
@@ -93,7 +97,7 @@ def plain_loop(module: BertClassifierModule, batches: list[Batch], lr: float, wa
         factor = step / warmup if step < warmup else (len(batches) - step) / (len(batches) - warmup)
         for group in optimizer.param_groups:
             group["lr"] = lr * factor
-        hidden = module.encoder(batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
+        hidden = module.encoder(batch.input_ids, attention_mask=batch.attention_mask.clamp(max=1)).last_hidden_state
         loss = F.cross_entropy(module.head.linear(hidden[:, 0]), batch.labels)
         optimizer.zero_grad()
         loss.backward()
@@ -136,7 +140,7 @@ def test_dropout_is_on_in_training_also_after_validation(bert: dict[str, Any], t
     assert recorder.training == [True] * 4
     module.train()
     batch = make_batches([4])[0]
-    logits = [module(batch.input_ids, batch.attention_mask) for _ in range(2)]
+    logits = [module.classify(batch) for _ in range(2)]
     assert not torch.equal(*logits)
 
 
@@ -348,10 +352,9 @@ def test_padding_changes_nothing(family: dict[str, Any]) -> None:
     for pooling in ("cls", "mean"):
         module = BertClassifierModule(family, pooling=pooling).eval()  # type: ignore[arg-type]
         pad = module.limits.pad_token_id or 0
-        ids = torch.tensor([[2, 9, 30, 41, 3]])
-        alone = module(ids, torch.ones_like(ids))
-        padded = module(F.pad(ids, (0, 4), value=pad), F.pad(torch.ones_like(ids), (0, 4)))
-        torch.testing.assert_close(alone, padded, atol=1e-6, rtol=0)
+        texts = [torch.tensor([2, 9, 30, 41, 3]), torch.arange(2, 11)]
+        alone, padded = (module(*padded_inputs(chosen, pad)) for chosen in (texts[:1], texts))
+        torch.testing.assert_close(alone, padded[:1], atol=1e-6, rtol=0)
 
 
 # Checkpoints
@@ -438,9 +441,9 @@ def test_forward_is_one_graph(bert: dict[str, Any]) -> None:
     module = BertClassifierModule(bert, pooling="mean").eval()
     keys = list(module.state_dict())
     batch = make_batches([3])[0]
-    expected = module(batch.input_ids, batch.attention_mask)
+    expected = module.classify(batch)
     module.compile(fullgraph=True, backend="eager")
-    torch.testing.assert_close(module(batch.input_ids, batch.attention_mask), expected)
+    torch.testing.assert_close(module.classify(batch), expected)
     assert list(module.state_dict()) == keys
 
 

@@ -46,6 +46,15 @@ def test_no_decay_on_biases_and_norms(family: dict[str, Any]) -> None:
             assert found[id(module.bias)] == (1e-3, 0.0)
 
 
+def test_no_decay_on_biases_of_whatever_shape() -> None:
+    sizes = {"vocab_size": 50, "num_hidden_layers": 1, "hidden_size": 24, "num_attention_heads": 4}
+    encoder, head = build({"model_type": "convbert", **sizes})  # whose convolution's bias has two dimensions
+    found = settings(parameter_groups(encoder, head, 1e-3, 0.01, 1.0))
+    biases = {name: p for name, p in encoder.named_parameters() if name.endswith("bias")}
+    assert any(p.ndim > 1 for p in biases.values())
+    assert {found[id(p)] for p in biases.values()} == {(1e-3, 0.0)}
+
+
 def test_layer_decay(family: dict[str, Any]) -> None:
     encoder, head = build(family)
     groups = parameter_groups(encoder, head, 1e-3, 0.01, 0.5)
