@@ -116,9 +116,15 @@ class Forked:
     """Commands, one after the other, in one or two processes forked from one that has all imports behind it.
 
     Two are the two ranks of a run: they find each other as those of a cluster's launcher do, by their environment.
+
+    Args:
+        commands: words of each command line, without the options that make it one of two processes.
+        log: file for what they print.
+        processes: one or two.
+        folder: where they run; None is the folder of this process.
     """
 
-    def __init__(self, *commands: list[str], log: Path, processes: int = 1) -> None:
+    def __init__(self, *commands: list[str], log: Path, processes: int = 1, folder: Path | None = None) -> None:
         context = forkserver()
         environment = {}
         if processes > 1:
@@ -128,7 +134,7 @@ class Forked:
             environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
         self.log = log
         self.ranks = [
-            context.Process(target=_commands, args=(commands, {**environment, **_rank(rank, processes)}, log))
+            context.Process(target=_commands, args=(commands, {**environment, **_rank(rank, processes)}, log, folder))
             for rank in range(processes)
         ]
         for process in self.ranks:
@@ -179,12 +185,16 @@ def _rank(rank: int, processes: int) -> dict[str, str]:
     return {"LOCAL_RANK": str(rank), "NODE_RANK": "0"} if processes > 1 else {}
 
 
-def _commands(commands: tuple[list[str], ...], environment: dict[str, str], log: Path) -> None:
+def _commands(
+    commands: tuple[list[str], ...], environment: dict[str, str], log: Path, folder: Path | None
+) -> None:
     os.setsid()  # a group of its own, as a shell's job has
     multiprocessing.set_start_method("fork", force=True)  # as in any other process; this one has its parent's
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    if folder is not None:
+        os.chdir(folder)
     os.environ.update(environment)
     rank_zero_only.rank = int(environment.get("LOCAL_RANK", "0"))  # which Lightning reads when it is imported
     torch.set_num_threads(1)
