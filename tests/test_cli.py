@@ -360,7 +360,10 @@ def test_a_run_that_ended_within_an_epoch_goes_on(recipe: Path, folder: Path) ->
 
 
 def test_unknown_keys_and_wrong_types_are_named(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "data.batchsize" in refused(["fit", "--config", str(recipe), "--data.batchsize=3"], capsys)
+    message = refused(["fit", "--config", str(recipe), "--data.batchsize=3"], capsys)
+    assert "there is no --data.batchsize: did you mean --data.batch_size?" in message
+    message = refused(["fit", "--config", str(recipe), "--model.learning_rate", "1e-4"], capsys)
+    assert "there is no --model.learning_rate: did you mean --model.lr?" in message
     assert "max_epochs" in refused(["fit", "--config", str(recipe), "--trainer.max_epochs=many"], capsys)
     assert "missing.yaml" in refused(["fit", "--config", "missing.yaml"], capsys)
     assert "trein" in refused(["trein"], capsys)
@@ -370,7 +373,16 @@ def test_unknown_key_in_yaml_is_named(recipe: Path, tmp_path: Path, capsys: pyte
     settings = yaml.safe_load(recipe.read_text())
     settings["model"]["learning_rate"] = 1
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(settings))
-    assert "learning_rate" in refused(["fit", "--config", str(tmp_path / "bad.yaml")], capsys)
+    message = refused(["fit", "--config", str(tmp_path / "bad.yaml")], capsys)
+    assert f"{tmp_path}/bad.yaml: there is no key model.learning_rate: did you mean model.lr?" in message
+
+
+def test_a_key_is_not_shortened(recipe: Path, best: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # It would go past what puts --config first and reads the checkpoint.
+    fit = ["fit", "--config", str(recipe)]
+    assert "did you mean --trainer.max_epochs?" in refused([*fit, "--trainer.max_epoch=1"], capsys)
+    assert "did you mean --config?" in refused([*fit, "--confi", str(recipe)], capsys)
+    assert "did you mean --ckpt_path?" in refused(["test", "--ckpt", best], capsys)
 
 
 def test_missing_and_broken_checkpoints_are_named(
@@ -380,7 +392,21 @@ def test_missing_and_broken_checkpoints_are_named(
     broken.write_bytes(Path(best).read_bytes()[:5000])
     for path in ("nowhere.ckpt", str(broken)):
         assert path in refused(["test", "--ckpt_path", path], capsys)
-        assert path in refused(["classify", "--ckpt_path", path, "텍스트"], capsys)
+        assert path in (message := refused(["classify", "--ckpt_path", path, "텍스트"], capsys))
+        assert not any(word in message for word in ("torch", "weights_only", "Errno"))
+    assert "give a checkpoint's file" in refused(["fit", "--ckpt_path="], capsys)
+
+
+def test_a_logger_that_lacks_an_argument_or_its_package_is_answered(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = ["fit", "--config", str(recipe), "--trainer.max_steps=1", "--trainer.logger"]
+    assert "give --trainer.logger.save_dir VALUE" in refused([*fit, "CSVLogger"], capsys)
+    absent = type("Absent", (), {"__bool__": lambda self: False, "__str__": lambda self: "`pip install wandb`"})
+    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", absent())
+    assert "WandbLogger needs a package that is not installed: pip install wandb" in refused(
+        [*fit, "WandbLogger"], capsys
+    )
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,7 @@ def _rank(rank: int, processes: int) -> dict[str, str]:
     return {"LOCAL_RANK": str(rank), "NODE_RANK": "0"} if processes > 1 else {}
 
 
-def _commands(
-    commands: tuple[list[str], ...], environment: dict[str, str], log: Path, folder: Path | None
-) -> None:
+def _commands(commands: tuple[list[str], ...], environment: dict[str, str], log: Path, folder: Path | None) -> None:
     os.setsid()  # a group of its own, as a shell's job has
     multiprocessing.set_start_method("fork", force=True)  # as in any other process; this one has its parent's
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
