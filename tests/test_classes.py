@@ -46,7 +46,10 @@ def refused(*args: str) -> str:
         ),
         (["--trainer.callbacks+=ModelSummery"], "there is no ModelSummery: did you mean ModelSummary?"),
         (["--trainer.logger=NeptuneLogger"], "trainer.logger: NeptuneLogger is none of Lightning's"),
-        (["--trainer.logger=lightning.pytorch.loggers.Nothing"], "lightning.pytorch.loggers.Nothing cannot be imported"),
+        (
+            ["--trainer.logger=lightning.pytorch.loggers.Nothing"],
+            "lightning.pytorch.loggers.Nothing cannot be imported",
+        ),
         (["--trainer.logger=lightning.pytorch.callbacks.Timer"], "that is not a Logger."),
         (["--trainer.logger.save_dir=x"], "name that before it, --trainer.logger CLASS."),
     ],

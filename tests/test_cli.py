@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nsmc_lightning.cli import main
+from tests.faults.conftest import TWO, Run
 
 SMALL = {
     "model_type": "bert",
@@ -152,13 +153,11 @@ def test_fit_keeps_best_by_dev_accuracy(recipe: Path, folder: Path) -> None:
 
 def test_two_processes_test_every_row_once(recipe: Path, folder: Path, best: str) -> None:
     # Processes of their own, as a user starts them: each rank runs the whole command.
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
     fit = ["fit", "--config", str(recipe), "--name=two", "--trainer.max_steps=2", "--trainer.limit_val_batches=2"]
     test = ["test", "--ckpt_path", best, "--name=two", "--output", str(folder / "two.csv")]
     for args in (fit, test):
-        command = [sys.executable, "-m", "nsmc_lightning", *args, *two]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr[-3000:]
+        run = Run([*args, *TWO])
+        assert run.end() == 0, run.stderr[-3000:]
     assert (folder / "logs" / "two" / "version_0" / "checkpoints" / "best.ckpt").is_file()
     main(["test", "--ckpt_path", best, "--output", str(folder / "one.csv")])
     pd.testing.assert_frame_equal(pd.read_csv(folder / "two.csv"), pd.read_csv(folder / "one.csv"), atol=1e-6)
@@ -307,7 +306,7 @@ def test_classify_ends_quietly_where_nobody_reads_on(best: str) -> None:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
-    _, errors = process.communicate("좋다\n싫다\n".encode(), timeout=200)
+    _, errors = process.communicate("좋다\n싫다\n".encode(), timeout=600)
     assert (process.returncode, b"BrokenPipe" in errors) == (141, False), errors.decode()[-3000:]
 
 

@@ -34,7 +34,7 @@ UNION = 'Parser key "trainer.{}":\n  Does not validate against any of the Union 
             + "    - Expected a typing.Literal[64, 16]\n  Given value: 8",
             "trainer.precision 8: give one of 64, 16, 16-true.",
         ),
-        ('Parser key "model.lr":\n  Expected a <class \'float\'>. Got value: abc', "model.lr abc: give a number."),
+        ("Parser key \"model.lr\":\n  Expected a <class 'float'>. Got value: abc", "model.lr abc: give a number."),
         ("unrecognized arguments: word", "word: no key takes it; every setting is given as --key VALUE."),
         (
             UNION.format("x", "<class 'int'>, own.Own") + "    - Expected a <class 'int'>\n  Given value: y",

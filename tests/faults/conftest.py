@@ -29,6 +29,7 @@ SMALL = {
     "intermediate_size": 32,
     "max_position_embeddings": 40,
 }
+PATIENCE = 300  # seconds until a process counts as one that hangs, however busy the machine is
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
 
 
@@ -60,7 +61,7 @@ class Run:
     def stderr(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, seconds: float = 240) -> None:
+    def wait_for(self, text: str, seconds: float = PATIENCE) -> None:
         """Returns when a line of standard error holds ``text``; fails when the process ends before."""
         end = time.monotonic() + seconds
         while not any(text in line for line in list(self.lines)):
@@ -84,15 +85,15 @@ class Run:
         else:
             os.kill(self.process.pid if to == "parent" else self.second(), signum)
 
-    def end(self, seconds: float = 200) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Waits for the end of the process, of all that it started, and of its output; the exit code."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"hangs:\n{self.stderr[-3000:]}") from None
-        self._reader.join(10)
-        end = time.monotonic() + 10
+        self._reader.join(PATIENCE)
+        end = time.monotonic() + PATIENCE
         while _alive(self.process.pid):
             assert time.monotonic() < end, f"processes were left behind:\n{self.stderr[-3000:]}"
             time.sleep(0.05)
@@ -145,7 +146,7 @@ class Forked:
     def stderr(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
 
-    def wait_for(self, text: str | Path, seconds: float = 60) -> None:
+    def wait_for(self, text: str | Path, seconds: float = PATIENCE) -> None:
         """Returns when a line of standard error holds ``text``, or when the file is there."""
         end = time.monotonic() + seconds
         while not (text.exists() if isinstance(text, Path) else text in self.stderr):
@@ -160,13 +161,13 @@ class Forked:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signum)
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Waits for the end of the processes, and of all that they started; the exit code of the first."""
         end = time.monotonic() + seconds
         for process in self.ranks:
             process.join(max(0, end - time.monotonic()))
         hangs = [rank for rank, process in enumerate(self.ranks) if process.is_alive()]
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while not hangs and any(_alive(process.pid) for process in self.ranks):
             assert time.monotonic() < end, f"processes were left behind:\n{self.stderr[-3000:]}"
             time.sleep(0.05)
