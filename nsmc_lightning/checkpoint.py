@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,18 @@ def read_checkpoint(path: str) -> dict[str, Any]:
         raise UserError(f"--ckpt_path {path}: there is no such file.")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises whatever the broken bytes lead it to
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"--ckpt_path {path}: cannot be read as a checkpoint ({reason[:200]}).") from error
+    except Exception as error:  # torch raises whatever the broken bytes lead it to, with advice that is not for us
+        if isinstance(error, PermissionError):
+            raise UserError(f"--ckpt_path {path}: cannot be read ({error.strerror}).") from error
+        if isinstance(error, pickle.UnpicklingError):
+            raise UserError(
+                f"--ckpt_path {path}: holds more than weights and plain settings, which could run code.\nGive a "
+                "checkpoint that `python -m nsmc_lightning fit` wrote."
+            ) from error
+        raise UserError(
+            f"--ckpt_path {path}: cut short, or not a checkpoint that `python -m nsmc_lightning fit` wrote.\nCopy it "
+            "anew, or give another of the run, last.ckpt or best.ckpt."
+        ) from error
     needed = {CLI_CONFIG, RUN, ENCODER_CONFIG, _DATA, "state_dict"}
     if not isinstance(checkpoint, dict) or not needed <= checkpoint.keys():
         raise UserError(f"--ckpt_path {path}: not a checkpoint that `python -m nsmc_lightning fit` wrote.")

@@ -15,6 +15,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, Timer, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from nsmc_lightning.arguments import configs_first, option, stored_config
 from nsmc_lightning.callbacks.non_finite import StopAtNonFinite
@@ -31,12 +32,14 @@ from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.callbacks.validate_at_end import ValidateAtEnd
 from nsmc_lightning.checkpoint import CLI_CONFIG, RUN, read_checkpoint, stored_corpus, unpack_backbone
 from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
+from nsmc_lightning.classes import class_mistake
 from nsmc_lightning.data.corpus import NSMC, TrainedOn
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
+from nsmc_lightning.keys import Keys
 from nsmc_lightning.loggers import build_loggers
 from nsmc_lightning.model.module import BertClassifierModule
-from nsmc_lightning.settings import refuse_unwise, refused_by_lightning, save_after_validation
+from nsmc_lightning.settings import no_trainer, refuse_unwise, refused_by_lightning, save_after_validation
 from nsmc_lightning.trust import denials_explained, restrict_imports
 from nsmc_lightning.types import UserError
 
@@ -76,10 +79,13 @@ class ClassifierCLI(LightningCLI):
     def __init__(self, args: list[str]) -> None:
         args = restrict_imports(args)
         self.ckpt_path = option(args, "--ckpt_path")
+        if self.ckpt_path == "":
+            raise UserError("--ckpt_path: give a checkpoint's file with it.")
         self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
         args = configs_first(args, [] if self.checkpoint is None else [stored_config(args[0], self.checkpoint)])
         self.command = args[0]
-        quiet = {"exit_on_error": False}
+        # A shortened key would go past what looks at --config and --ckpt_path ahead of the parser.
+        quiet = {"exit_on_error": False, "allow_abbrev": False}
         super().__init__(
             BertClassifierModule,
             NSMCDataModule,
@@ -121,6 +127,7 @@ class ClassifierCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses ``args`` alone; Lightning's own would warn of ``sys.argv`` at every call."""
+        Keys.of(self._parser(self.command)).refuse_unknown(args)
         try:
             with denials_explained():
                 self.config = parser.parse_args(args)
@@ -189,12 +196,14 @@ class ClassifierCLI(LightningCLI):
         config.data.tokenizer = folder
 
     def instantiate_classes(self) -> None:
-        """Lightning's own; what a corpus refuses comes out as it is, not within the parser's error about its type."""
+        """Lightning's own; what a class refuses comes out as it is, not within the parser's error about its type."""
         try:
             super().instantiate_classes()
         except ValueError as error:
-            if isinstance(error.__cause__, UserError):
+            if isinstance(error.__cause__, UserError | MisconfigurationException):
                 raise error.__cause__ from None
+            if (mistake := class_mistake(str(error))) is not None:
+                raise UserError(mistake) from error
             raise
 
     def after_instantiate_classes(self) -> None:
@@ -233,10 +242,8 @@ class ClassifierCLI(LightningCLI):
             settings["max_epochs"] = -1 if trainer.max_epochs is None else trainer.max_epochs
         plugins = trainer.plugins or []
         settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
-        try:
+        with no_trainer(trainer):
             built = Trainer(**settings)
-        except ValueError as error:  # the name of a strategy, accelerator or precision that there is not
-            raise UserError(f"trainer: {error}") from error
         built._signal_connector = NoSignals(built)
         return built
 

@@ -1,10 +1,12 @@
 """Which settings of a run are refused, by us or by Lightning, and which follow from others."""
 
+import re
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from nsmc_lightning.types import UserError
 
@@ -55,6 +57,58 @@ def _refuse_unmeasured(config: Namespace) -> None:
             "checkpoint.every_n_train_steps saves between validations, where checkpoint.monitor is not measured: "
             "give --checkpoint.monitor null --checkpoint.save_top_k -1 with it, or --trainer.val_check_interval."
         )
+
+
+# What Lightning says as it builds a trainer, and how it is said here; {} is the setting's value.
+_NO_TRAINER = (
+    (
+        r"No supported gpu backend|can not run on your system|torch_xla",
+        "accelerator",
+        "PyTorch finds none on this machine; give --trainer.accelerator auto, which takes what there is, or cpu.",
+    ),
+    (
+        r"invalid accelerator name",
+        "accelerator",
+        "there is no such accelerator; give auto, cpu, gpu, cuda, mps or tpu.",
+    ),
+    (
+        r"invalid strategy name",
+        "strategy",
+        "there is no such strategy; give auto, ddp (a process for each device), fsdp or another of Lightning's.",
+    ),
+    (
+        r"requested gpu.* only has: (\[.*\])",
+        "devices",
+        "the GPUs of this machine are {}; give as many or fewer, or auto, which takes all.",
+    ),
+    (
+        r"`devices|\(devices",
+        "devices",
+        "give a number of processes from 1 up, auto, or of GPUs a list of their numbers.",
+    ),
+)
+
+
+@contextmanager
+def no_trainer(trainer: Namespace) -> Iterator[None]:
+    """Turns what Lightning raises as it builds a trainer from settings into a user's mistake.
+
+    Raises:
+        UserError: with the key, the value and what to give instead; in Lightning's words where there are none of ours.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, MisconfigurationException, ModuleNotFoundError) as error:
+        frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+        said = " ".join(str(error).split())
+        if not frames[-1].f_globals.get("__name__", "").startswith("lightning."):
+            raise
+        if any(frame.f_code.co_name == "parse_devices" for frame in frames) and "only has" not in said:
+            said = f"`devices`: {said}"
+        for pattern, key, words in _NO_TRAINER:
+            if found := re.search(pattern, said):
+                raise UserError(f"trainer.{key} {trainer[key]}: {words.format(*found.groups())}") from error
+        raise UserError(f"trainer: {said}") from error
 
 
 @contextmanager

@@ -25,6 +25,7 @@ KNOWN = (
     "lightning.pytorch.profilers",
     "lightning.pytorch.strategies",
     "lightning.fabric.plugins",  # where Lightning defines most of its plugins
+    "lightning.Callback",  # the parser tries it for what is given of a callback without a name
     "nsmc_lightning",
 )
 """Packages whose classes any configuration may name."""

@@ -56,6 +56,6 @@ def test_a_run_needs_neither_fcntl_nor_sigusr1(tmp_path: Path) -> None:
     args = ["--config=configs/demo.yaml", f"--model.backbone={backbone}", f"--data.cache_dir={tmp_path / 'cache'}"]
     limits = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1"]
     args += [f"--log_dir={tmp_path / 'logs'}", *limits]
-    done = subprocess.run([sys.executable, "-c", WINDOWS, "fit", *args], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([sys.executable, "-c", WINDOWS, "fit", *args], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(list(tmp_path.rglob("best.ckpt"))) == 1

@@ -16,6 +16,7 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nsmc_lightning.cli import main
+from tests.faults.conftest import TWO, Run
 
 SMALL = {
     "model_type": "bert",
@@ -152,13 +153,11 @@ def test_fit_keeps_best_by_dev_accuracy(recipe: Path, folder: Path) -> None:
 
 def test_two_processes_test_every_row_once(recipe: Path, folder: Path, best: str) -> None:
     # Processes of their own, as a user starts them: each rank runs the whole command.
-    two = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
     fit = ["fit", "--config", str(recipe), "--name=two", "--trainer.max_steps=2", "--trainer.limit_val_batches=2"]
     test = ["test", "--ckpt_path", best, "--name=two", "--output", str(folder / "two.csv")]
     for args in (fit, test):
-        command = [sys.executable, "-m", "nsmc_lightning", *args, *two]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr[-3000:]
+        run = Run([*args, *TWO])
+        assert run.end() == 0, run.stderr[-3000:]
     assert (folder / "logs" / "two" / "version_0" / "checkpoints" / "best.ckpt").is_file()
     main(["test", "--ckpt_path", best, "--output", str(folder / "one.csv")])
     pd.testing.assert_frame_equal(pd.read_csv(folder / "two.csv"), pd.read_csv(folder / "one.csv"), atol=1e-6)
@@ -307,7 +306,7 @@ def test_classify_ends_quietly_where_nobody_reads_on(best: str) -> None:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     process.stdout.close()
-    _, errors = process.communicate("좋다\n싫다\n".encode(), timeout=200)
+    _, errors = process.communicate("좋다\n싫다\n".encode(), timeout=600)
     assert (process.returncode, b"BrokenPipe" in errors) == (141, False), errors.decode()[-3000:]
 
 
@@ -360,7 +359,10 @@ def test_a_run_that_ended_within_an_epoch_goes_on(recipe: Path, folder: Path) ->
 
 
 def test_unknown_keys_and_wrong_types_are_named(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "data.batchsize" in refused(["fit", "--config", str(recipe), "--data.batchsize=3"], capsys)
+    message = refused(["fit", "--config", str(recipe), "--data.batchsize=3"], capsys)
+    assert "there is no --data.batchsize: did you mean --data.batch_size?" in message
+    message = refused(["fit", "--config", str(recipe), "--model.learning_rate", "1e-4"], capsys)
+    assert "there is no --model.learning_rate: did you mean --model.lr?" in message
     assert "max_epochs" in refused(["fit", "--config", str(recipe), "--trainer.max_epochs=many"], capsys)
     assert "missing.yaml" in refused(["fit", "--config", "missing.yaml"], capsys)
     assert "trein" in refused(["trein"], capsys)
@@ -370,7 +372,16 @@ def test_unknown_key_in_yaml_is_named(recipe: Path, tmp_path: Path, capsys: pyte
     settings = yaml.safe_load(recipe.read_text())
     settings["model"]["learning_rate"] = 1
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(settings))
-    assert "learning_rate" in refused(["fit", "--config", str(tmp_path / "bad.yaml")], capsys)
+    message = refused(["fit", "--config", str(tmp_path / "bad.yaml")], capsys)
+    assert f"{tmp_path}/bad.yaml: there is no key model.learning_rate: did you mean model.lr?" in message
+
+
+def test_a_key_is_not_shortened(recipe: Path, best: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # It would go past what puts --config first and reads the checkpoint.
+    fit = ["fit", "--config", str(recipe)]
+    assert "did you mean --trainer.max_epochs?" in refused([*fit, "--trainer.max_epoch=1"], capsys)
+    assert "did you mean --config?" in refused([*fit, "--confi", str(recipe)], capsys)
+    assert "did you mean --ckpt_path?" in refused(["test", "--ckpt", best], capsys)
 
 
 def test_missing_and_broken_checkpoints_are_named(
@@ -380,7 +391,21 @@ def test_missing_and_broken_checkpoints_are_named(
     broken.write_bytes(Path(best).read_bytes()[:5000])
     for path in ("nowhere.ckpt", str(broken)):
         assert path in refused(["test", "--ckpt_path", path], capsys)
-        assert path in refused(["classify", "--ckpt_path", path, "텍스트"], capsys)
+        assert path in (message := refused(["classify", "--ckpt_path", path, "텍스트"], capsys))
+        assert not any(word in message for word in ("torch", "weights_only", "Errno"))
+    assert "give a checkpoint's file" in refused(["fit", "--ckpt_path="], capsys)
+
+
+def test_a_logger_that_lacks_an_argument_or_its_package_is_answered(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = ["fit", "--config", str(recipe), "--trainer.max_steps=1", "--trainer.logger"]
+    assert "give --trainer.logger.save_dir VALUE" in refused([*fit, "CSVLogger"], capsys)
+    absent = type("Absent", (), {"__bool__": lambda self: False, "__str__": lambda self: "`pip install wandb`"})
+    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", absent())
+    assert "WandbLogger needs a package that is not installed: pip install wandb" in refused(
+        [*fit, "WandbLogger"], capsys
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "nsmc_lightning"
 ROOMS = {
     "types": set(),
-    "errors": {"types"},
+    "keys": {"types"},
+    "classes": {"keys"},
+    "errors": {"types", "classes"},
     "provenance": set(),
     "checkpoint_io": {"types"},
     "recipes": {"types"},
@@ -24,7 +26,7 @@ ROOMS = {
     "commands": {"types", "checkpoint", "data", "model", "commands"},
     "loggers": {"types"},
     "lightning_cli": {
-        *("types", "trust", "arguments", "checkpoint", "checkpoint_io", "loggers", "settings"),
+        *("types", "trust", "keys", "classes", "arguments", "checkpoint", "checkpoint_io", "loggers", "settings"),
         *("data", "model", "callbacks"),
     },
     "cli": {"types", "errors", "commands", "lightning_cli"},

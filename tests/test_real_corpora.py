@@ -53,11 +53,26 @@ def test_a_corpus_fits_and_tests(
         assert len(table) == test_rows
 
 
-def test_the_pretrained_backbone_learns(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def few_short_reviews(source: Path, target: Path, each: int) -> None:
+    """``each`` reviews of either label, with few tokens, so that a step takes little time on any machine."""
+    reviews = pd.read_csv(source, sep="\t", nrows=20_000).dropna().drop_duplicates("document")
+    short = reviews[reviews["document"].str.len().between(4, 15)]
+    short.groupby("label").head(each).to_csv(target, sep="\t", index=False)
+
+
+def test_the_pretrained_backbone_learns(shared: Path, tmp_path: Path) -> None:
+    few_short_reviews(shared / "nsmc" / "ratings_train.txt", tmp_path / "train.tsv", each=192)
+    few_short_reviews(shared / "nsmc" / "ratings_test.txt", tmp_path / "dev.tsv", each=100)
+    labels = [{"value": "0", "name": "negative"}, {"value": "1", "name": "positive"}]
+    columns = {"text_column": "document", "label_column": "label", "id_column": "id"}
+    corpus = {"name": "few", "train": {"file": "train.tsv"}, "dev": {"file": "dev.tsv"}, "labels": labels, **columns}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(corpus), encoding="utf-8")
     main([
-        "fit", "--config", str(CORPORA.parent / "e5_small.yaml"), "--data.data_dir", str(shared / "nsmc"),
-        "--model.backbone", str(shared / "models" / "e5-small-ko"), "--log_dir", str(tmp_path),
-        "--trainer.max_steps=40", "--trainer.limit_val_batches=2", "--trainer.log_every_n_steps=1",
+        "fit", "--config", str(CORPORA.parent / "e5_small.yaml"), "--data.corpus", str(tmp_path / "few.yaml"),
+        "--model.backbone", str(shared / "models" / "e5-small-ko"), "--model.lr=2e-4", "--data.batch_size=16",
+        "--data.data_dir", str(tmp_path), "--data.cache_dir", str(tmp_path / "cache"), "--log_dir", str(tmp_path),
+        "--trainer.max_epochs=1",
     ])  # fmt: skip
-    losses = pd.read_csv(tmp_path / "e5_small" / "version_0" / "metrics.csv")["train/loss"].dropna()
-    assert losses.iloc[-8:].mean() < losses.iloc[:8].mean() - 0.03
+    metrics = pd.read_csv(tmp_path / "e5_small" / "version_0" / "metrics.csv")
+    # 0.50 with random weights, 0.74 to 0.77 with these; 0.65 of 200 reviews is 4 standard deviations from chance.
+    assert metrics["val/accuracy"].dropna().iloc[-1] > 0.65

@@ -31,7 +31,7 @@ class PredictionWriter(Callback):
 
     Args:
         output: file to write, csv, tsv, jsonl or parquet by its ending; None is ``predictions.csv`` (or ``test.csv``)
-            in the run's folder.
+            in the run's folder, and no file in a trial run (``fast_dev_run``).
 
     Raises:
         UserError: ``output`` has another ending, or cannot be written, which is tried before the run.
@@ -81,13 +81,15 @@ class PredictionWriter(Callback):
     def _write(self, trainer: Trainer, part: str, default_name: str) -> None:
         rows, probabilities = self._gather()
         self._collected = []
-        if not trainer.is_global_zero or (self.output is None and trainer.log_dir is None):
+        log_dir = trainer.log_dir  # asked on every process: Lightning broadcasts it
+        if not trainer.is_global_zero or (self.output is None and trainer.fast_dev_run):  # type: ignore[attr-defined]
             return
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
         frame = datamodule.rows[part]
         labels = datamodule.corpus.label_names
         table = prediction_table(frame, labels, rows, probabilities)
-        self.path = Path(self.output) if self.output else Path(str(trainer.log_dir)) / default_name
+        folder = Path(log_dir or trainer.default_root_dir)  # of a logger that writes no files here, the current one
+        self.path = Path(self.output) if self.output else folder / default_name
         with _refusals_named(self.path):
             write_table(table, self.path)
 

@@ -54,7 +54,7 @@ def test_an_error_ends_the_processes_that_were_started() -> None:
     waiting = trainer(2, [child])
     with pytest.raises(ValueError, match="broken"), GracefulStop().watching(waiting, training=True):
         raise ValueError("broken")
-    assert child.wait(30) == -signal.SIGKILL
+    assert child.wait(600) == -signal.SIGKILL
     assert not waiting.strategy.launcher.procs
 
 
@@ -63,7 +63,7 @@ def test_an_error_ends_the_processes_that_were_spawned() -> None:
     child.start()
     with pytest.raises(ValueError, match="broken"), GracefulStop().watching(trainer(2, [child]), training=True):
         raise ValueError("broken")
-    child.join(30)
+    child.join(600)
     assert child.exitcode == -signal.SIGKILL
 
 

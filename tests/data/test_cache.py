@@ -106,7 +106,7 @@ def test_who_comes_second_leaves_the_entry_as_it_is(tmp_path: Path) -> None:
 def _store_and_load(folder: Path, rounds: int, barrier: multiprocessing.synchronize.Barrier) -> None:
     for i in range(rounds):
         made_from = {"round": i}
-        barrier.wait(timeout=60)
+        barrier.wait(timeout=600)
         store_part(folder, made_from, part())
         assert_equal(load_part(folder, made_from), part())
 

@@ -279,7 +279,7 @@ def test_the_predictions_file_is_the_same_from_a_cold_and_a_warm_cache(folder: P
 
 def _setup_at_once(folder: Path, tokenizer: str, barrier: Any, answers: Any) -> None:
     module = cached(folder, tokenizer)
-    barrier.wait(timeout=60)
+    barrier.wait(timeout=600)
     module.setup("fit")
     answers.put(hashlib.sha256(module.parts["train"].encoded.tokens.tobytes()).hexdigest())
 
@@ -291,7 +291,7 @@ def test_two_processes_may_set_up_at_once(folder: Path, tokenizer: str, monkeypa
     processes = [context.Process(target=_setup_at_once, args=(folder, tokenizer, barrier, answers)) for _ in range(2)]
     for process in processes:
         process.start()
-    assert answers.get(timeout=60) == answers.get(timeout=60)
+    assert answers.get(timeout=600) == answers.get(timeout=600)
     for process in processes:
         process.join(60)
     assert sorted(path.name[:5] for path in (folder / "cache" / "tokens").iterdir() if path.name[0] == ".") == []

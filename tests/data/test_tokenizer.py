@@ -204,7 +204,7 @@ def test_hub_that_does_not_answer(tmp_path: Path) -> None:
         "try:\n    load_tokenizer('klue/bert-base')\nexcept UserError as error:\n    print('refused:', error)"
     )
     environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=600)
     assert "refused: tokenizer 'klue/bert-base'" in result.stdout, result.stderr
 
 

@@ -29,6 +29,7 @@ SMALL = {
     "intermediate_size": 32,
     "max_position_embeddings": 40,
 }
+PATIENCE = 300  # seconds until a process counts as one that hangs, however busy the machine is
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
 
 
@@ -60,7 +61,7 @@ class Run:
     def stderr(self) -> str:
         return "\n".join(self.lines)
 
-    def wait_for(self, text: str, seconds: float = 240) -> None:
+    def wait_for(self, text: str, seconds: float = PATIENCE) -> None:
         """Returns when a line of standard error holds ``text``; fails when the process ends before."""
         end = time.monotonic() + seconds
         while not any(text in line for line in list(self.lines)):
@@ -84,15 +85,15 @@ class Run:
         else:
             os.kill(self.process.pid if to == "parent" else self.second(), signum)
 
-    def end(self, seconds: float = 200) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Waits for the end of the process, of all that it started, and of its output; the exit code."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"hangs:\n{self.stderr[-3000:]}") from None
-        self._reader.join(10)
-        end = time.monotonic() + 10
+        self._reader.join(PATIENCE)
+        end = time.monotonic() + PATIENCE
         while _alive(self.process.pid):
             assert time.monotonic() < end, f"processes were left behind:\n{self.stderr[-3000:]}"
             time.sleep(0.05)
@@ -116,9 +117,15 @@ class Forked:
     """Commands, one after the other, in one or two processes forked from one that has all imports behind it.
 
     Two are the two ranks of a run: they find each other as those of a cluster's launcher do, by their environment.
+
+    Args:
+        commands: words of each command line, without the options that make it one of two processes.
+        log: file for what they print.
+        processes: one or two.
+        folder: where they run; None is the folder of this process.
     """
 
-    def __init__(self, *commands: list[str], log: Path, processes: int = 1) -> None:
+    def __init__(self, *commands: list[str], log: Path, processes: int = 1, folder: Path | None = None) -> None:
         context = forkserver()
         environment = {}
         if processes > 1:
@@ -128,7 +135,7 @@ class Forked:
             environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(processes)}
         self.log = log
         self.ranks = [
-            context.Process(target=_commands, args=(commands, {**environment, **_rank(rank, processes)}, log))
+            context.Process(target=_commands, args=(commands, {**environment, **_rank(rank, processes)}, log, folder))
             for rank in range(processes)
         ]
         for process in self.ranks:
@@ -139,7 +146,7 @@ class Forked:
     def stderr(self) -> str:
         return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
 
-    def wait_for(self, text: str | Path, seconds: float = 60) -> None:
+    def wait_for(self, text: str | Path, seconds: float = PATIENCE) -> None:
         """Returns when a line of standard error holds ``text``, or when the file is there."""
         end = time.monotonic() + seconds
         while not (text.exists() if isinstance(text, Path) else text in self.stderr):
@@ -154,13 +161,13 @@ class Forked:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signum)
 
-    def end(self, seconds: float = 60) -> int:
+    def end(self, seconds: float = PATIENCE) -> int:
         """Waits for the end of the processes, and of all that they started; the exit code of the first."""
         end = time.monotonic() + seconds
         for process in self.ranks:
             process.join(max(0, end - time.monotonic()))
         hangs = [rank for rank, process in enumerate(self.ranks) if process.is_alive()]
-        end = time.monotonic() + 10
+        end = time.monotonic() + PATIENCE
         while not hangs and any(_alive(process.pid) for process in self.ranks):
             assert time.monotonic() < end, f"processes were left behind:\n{self.stderr[-3000:]}"
             time.sleep(0.05)
@@ -179,12 +186,14 @@ def _rank(rank: int, processes: int) -> dict[str, str]:
     return {"LOCAL_RANK": str(rank), "NODE_RANK": "0"} if processes > 1 else {}
 
 
-def _commands(commands: tuple[list[str], ...], environment: dict[str, str], log: Path) -> None:
+def _commands(commands: tuple[list[str], ...], environment: dict[str, str], log: Path, folder: Path | None) -> None:
     os.setsid()  # a group of its own, as a shell's job has
     multiprocessing.set_start_method("fork", force=True)  # as in any other process; this one has its parent's
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    if folder is not None:
+        os.chdir(folder)
     os.environ.update(environment)
     rank_zero_only.rank = int(environment.get("LOCAL_RANK", "0"))  # which Lightning reads when it is imported
     torch.set_num_threads(1)

@@ -26,7 +26,7 @@ def save_forever(path: Path, done: Connection) -> None:
 
 
 def kill_while_saving(path: Path, kills: int) -> int:
-    """Kills a process at ``kills`` moments spread over its saving; how often it left a partial file behind."""
+    """Kills a process at ``kills`` moments, half of them within a write; how often it left a partial file behind."""
     context = forkserver()
     partial = 0
     for number in range(kills):
@@ -35,7 +35,11 @@ def kill_while_saving(path: Path, kills: int) -> int:
         saver.start()
         sender.close()
         saved = receiver.recv()  # once whole, so that there is a file to lose
-        time.sleep(0.013 * number % 0.15)
+        if number % 2:
+            time.sleep(0.013 * number % 0.15)
+        else:  # within a write, however fast the machine is
+            while not list(path.parent.glob(".*.part")):
+                pass
         saver.kill()
         saver.join()
         while receiver.poll():

@@ -95,3 +95,19 @@ def test_processes_with_unequal_numbers_of_batches_wait_for_nobody(own: Path, tm
         written[processes] = [pd.read_csv(path) for path in output] + [metrics[["val/accuracy", "val/f1", "val/loss"]]]
     for one, two in zip(written[1], written[2], strict=True):
         pd.testing.assert_frame_equal(two, one, atol=1e-6)
+
+
+def test_every_command_with_its_defaults_writes_the_files_of_one_process(own: Path, tmp_path: Path) -> None:
+    best = "lightning_logs/own/version_0/checkpoints/best.ckpt"
+    measure = ["test", "--ckpt_path", best]
+    predict = ["predict", "--ckpt_path", best, "--data.predict_path", str(own / "predict.csv")]
+    train = ["fit", "--config", str(own / "own.yaml")]
+    commands = [train, ["validate", "--ckpt_path", best], measure, predict]
+    for words, processes in ((commands, 2), ([measure, predict], 1)):
+        run = Forked(*words, log=tmp_path / "log", processes=processes, folder=tmp_path)
+        assert run.end() == 0, run.stderr[-3000:]
+    written = [
+        sorted((tmp_path / "lightning_logs" / "own").glob(f"version_*/{name}.csv")) for name in ("test", "predictions")
+    ]
+    for of_two, of_one in written:
+        pd.testing.assert_frame_equal(pd.read_csv(of_two), pd.read_csv(of_one), atol=1e-6)

@@ -51,8 +51,9 @@ def test_sigterm_to_all_saves_and_the_run_goes_on(recipe: Path, tmp_path: Path, 
 
 
 def test_a_second_ctrl_c_stops_at_once(recipe: Path, tmp_path: Path) -> None:
-    args = ["--config", str(recipe), "--log_dir", str(tmp_path), "--trainer.accumulate_grad_batches=1000"]
-    run = Forked(["fit", *args], log=tmp_path / "log")  # a step lasts as long as the epoch
+    args = ["--config", str(recipe), "--log_dir", str(tmp_path), "--trainer.accumulate_grad_batches=10000"]
+    # A step lasts as long as the epoch, and that is long enough for two signals from a busy machine.
+    run = Forked(["fit", *args, "--data.batch_size=2"], log=tmp_path / "log")
     run.wait_for("epoch 1/1000:  10 %")
     run.send(INT)
     run.wait_for("SIGINT: stopping after this step")
