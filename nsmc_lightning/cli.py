@@ -49,12 +49,18 @@ def main(args: list[str] | None = None) -> None:
         _run(args)
 
 
-# Said by the libraries at every run, about what is as it should be here; (beginning of the message, why).
+# Warnings of the libraries about what is intended here: the beginning of each, and why it is intended.
 _EXPECTED = {
     "Experiment logs directory": "a run's folder is claimed before its loggers open it",
     ".*isinstance.treespec, LeafSpec.. is deprecated": "between lightning and torch",
     "The '.*_dataloader' does not have many workers": "batches are cut from arrays in memory",
     "You're resuming from a checkpoint that ended before": "the data module goes on at its place in the epoch",
+    "Checkpoint directory .* exists and is not empty": "a resumed run writes to its own folder",
+    "The ``compute`` method of metric": "training metrics are restored at an epoch's end, and logged without an update",
+}
+_EXPECTED_OF_EVALUATION = {
+    "The dirpath has changed from": "it writes no checkpoints",
+    "Be aware that when using `ckpt_path`, callbacks used to create": "nor does it need what wrote them",
 }
 
 
@@ -69,10 +75,8 @@ def _quiet_libraries(command: str) -> None:
     # Seed and devices stand in config.yaml, and an advertisement is nobody's news. Importing lightning sets the level.
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in _EXPECTED:
+    for message in [*_EXPECTED, *(_EXPECTED_OF_EVALUATION if command != "fit" else ())]:
         warnings.filterwarnings("ignore", message=message)
-    if command != "fit":  # evaluation writes no checkpoints; in fit, under another --name, the best so far stays behind
-        warnings.filterwarnings("ignore", message="The dirpath has changed from")
 
 
 def _run(args: list[str]) -> None:

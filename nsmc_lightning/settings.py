@@ -52,9 +52,10 @@ def _refuse_unmeasured(config: Namespace) -> None:
             f"trainer.limit_val_batches 0: checkpoint.monitor {config.checkpoint.monitor} is then never measured; give "
             "--checkpoint.monitor null, or --trainer.enable_checkpointing false, with it."
         )
-    if config.checkpoint.every_n_train_steps and config.checkpoint.monitor is not None:
+    between = next((key for key in ("every_n_train_steps", "train_time_interval") if config.checkpoint[key]), None)
+    if between and config.checkpoint.monitor is not None:
         raise UserError(
-            "checkpoint.every_n_train_steps saves between validations, where checkpoint.monitor is not measured: "
+            f"checkpoint.{between} saves between validations, where checkpoint.monitor is not measured: "
             "give --checkpoint.monitor null --checkpoint.save_top_k -1 with it, or --trainer.val_check_interval."
         )
 

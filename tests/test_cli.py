@@ -448,8 +448,9 @@ def test_what_cannot_be_monitored_or_end_is_refused(recipe: Path, capsys: pytest
     fit = ["fit", "--config", str(recipe)]
     assert "max_epochs" in refused(fit, capsys)
     assert "val/acc:" in refused([*fit, "--trainer.max_steps=1", "--early_stopping.monitor=val/acc"], capsys)
-    every = [*fit, "--trainer.max_steps=1", "--checkpoint.every_n_train_steps=1"]
-    assert "every_n_train_steps" in refused(every, capsys)
+    for key in ("every_n_train_steps=1", "train_time_interval=0:01:00"):
+        every = [*fit, "--trainer.max_steps=1", f"--checkpoint.{key}"]
+        assert f"checkpoint.{key.split('=')[0]} saves between" in refused(every, capsys)
     assert "foo" in refused([*fit, "--trainer.max_steps=1", "--trainer.strategy=foo"], capsys)
     padded = [*fit, "--trainer.max_steps=1", "--compile=true", "--data.packed=false"]
     assert "data.packed" in refused(padded, capsys)
