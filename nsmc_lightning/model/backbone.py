@@ -128,7 +128,8 @@ def _config_of_checkpoint(name: str) -> transformers.PretrainedConfig:
 
 def _refuse_other_models(config: transformers.PretrainedConfig, name: str) -> None:
     # A decoder's first token sees nothing but itself: it would train without complaint, and learn nothing.
-    if config.is_encoder_decoder or type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+    of_text = hasattr(config, "hidden_size") and hasattr(config, "vocab_size")  # Perceiver and those of images: no
+    if config.is_encoder_decoder or not of_text or type(config) not in transformers.MODEL_FOR_MASKED_LM_MAPPING:
         raise UserError(
             f"--model.backbone: {name} ({config.model_type}) is not an encoder of the BERT kind, "
             "such as bert, electra, roberta, distilbert or modernbert."

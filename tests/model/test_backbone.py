@@ -233,8 +233,8 @@ def test_configuration_without_model_type() -> None:
     assert "needs model_type" in refusal({"vocab_size": 50})
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "t5", "bart"])
-def test_decoders_are_refused(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["gpt2", "t5", "bart", "perceiver"])
+def test_other_models_are_refused(kind: str) -> None:
     assert "not an encoder" in refusal({"model_type": kind})
 
 
