@@ -34,7 +34,9 @@ class FastLinear(nn.Linear):
             or not onednn_is_faster()
         ):
             return super().forward(input)
-        return _Linear.apply(input, self.weight, self.bias)
+        # Of two dimensions: oneDNN's result for more is a view, which no model could then change in place (Longformer).
+        result = _Linear.apply(input.reshape(-1, self.in_features), self.weight, self.bias)
+        return result.view(*input.shape[:-1], self.out_features)
 
 
 class _Linear(torch.autograd.Function):
@@ -48,11 +50,10 @@ class _Linear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         input, weight = ctx.saved_tensors
         of_input, of_weight, of_bias = ctx.needs_input_grad
-        rows = gradient.reshape(-1, gradient.shape[-1])
         return (
             product(gradient, weight.t(), None) if of_input else None,
-            product(rows.t(), input.reshape(-1, input.shape[-1]).t(), None) if of_weight else None,
-            rows.sum(0) if of_bias else None,
+            product(gradient.t(), input.t(), None) if of_weight else None,
+            gradient.sum(0) if of_bias else None,
         )
 
 
