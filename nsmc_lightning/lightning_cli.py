@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMon
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from nsmc_lightning.arguments import configs_first, option, stored_config
+from nsmc_lightning.arguments import configs_first, option, run_of, stored_config
 from nsmc_lightning.callbacks.non_finite import StopAtNonFinite
 from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
@@ -35,6 +35,7 @@ from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.loggers import build_loggers
 from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.runs import find_checkpoint
 from nsmc_lightning.settings import refuse_unwise, refused_by_lightning, save_after_validation
 from nsmc_lightning.trust import denials_explained, restrict_imports
 from nsmc_lightning.types import UserError
@@ -75,6 +76,9 @@ class ClassifierCLI(LightningCLI):
     def __init__(self, args: list[str]) -> None:
         args = restrict_imports(args)
         self.ckpt_path = option(args, "--ckpt_path")
+        if self.ckpt_path:
+            self.ckpt_path = find_checkpoint(self.ckpt_path, args[0], *run_of(args))
+            args = [*args, f"--ckpt_path={self.ckpt_path}"]
         self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
         args = configs_first(args, [] if self.checkpoint is None else [stored_config(args[0], self.checkpoint)])
         self.command = args[0]
