@@ -25,6 +25,21 @@ def option(args: list[str], name: str) -> str | None:
     return value
 
 
+def run_of(args: list[str]) -> tuple[str, str | None]:
+    """The folder of all runs and the run's name, by the flags or the files of ``--config``; None where neither says."""
+    configs = []
+    for arg, following in zip(args, [*args, ""][1:], strict=True):
+        if arg in ("--config", "-c"):
+            configs.append(following)
+        elif arg.startswith("--config="):
+            configs.append(arg.partition("=")[2])
+    log_dir, name = "lightning_logs", Path(configs[-1]).stem if configs else None
+    for config in configs:
+        settings = _settings(config)
+        log_dir, name = settings.get("log_dir") or log_dir, settings.get("name") or name
+    return option(args, "--log_dir") or log_dir, option(args, "--name") or name
+
+
 def configs_first(args: list[str], before: list[str]) -> list[str]:
     """The arguments with every ``--config`` in front, ``before`` first of all: a flag wins wherever it stands.
 
@@ -107,12 +122,17 @@ def _whole_corpora(args: list[str]) -> list[str]:
 
 def _names_corpus(config: str) -> bool:
     """Whether a configuration, a path or YAML text, has a corpus of its own; what cannot be read is the parser's."""
+    corpus = (_settings(config).get("data") or {}).get("corpus")
+    return isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
+
+
+def _settings(config: str) -> dict[str, Any]:
+    """What a configuration, a path or YAML text, says; nothing where it cannot be read."""
     try:
         settings = yaml.safe_load(Path(config).read_text(encoding="utf-8") if len(config) < 4096 else config)
     except (OSError, ValueError, yaml.YAMLError):
-        return False
-    corpus = (settings.get("data") or {}).get("corpus") if isinstance(settings, dict) else None
-    return isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def stored_config(command: str, checkpoint: dict[str, Any]) -> str:

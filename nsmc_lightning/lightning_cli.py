@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from nsmc_lightning.arguments import configs_first, option, stored_config
+from nsmc_lightning.arguments import configs_first, option, run_of, stored_config
 from nsmc_lightning.callbacks.non_finite import StopAtNonFinite
 from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
@@ -39,6 +39,7 @@ from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.keys import Keys
 from nsmc_lightning.loggers import build_loggers
 from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.runs import find_checkpoint
 from nsmc_lightning.settings import no_trainer, refuse_unwise, refused_by_lightning, save_after_validation
 from nsmc_lightning.trust import denials_explained, restrict_imports
 from nsmc_lightning.types import UserError
@@ -81,6 +82,9 @@ class ClassifierCLI(LightningCLI):
         self.ckpt_path = option(args, "--ckpt_path")
         if self.ckpt_path == "":
             raise UserError("--ckpt_path: give a checkpoint's file with it.")
+        if self.ckpt_path:
+            self.ckpt_path = find_checkpoint(self.ckpt_path, args[0], *run_of(args))
+            args = [*args, f"--ckpt_path={self.ckpt_path}"]
         self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
         args = configs_first(args, [] if self.checkpoint is None else [stored_config(args[0], self.checkpoint)])
         self.command = args[0]
@@ -164,7 +168,7 @@ class ClassifierCLI(LightningCLI):
         if self.subcommand == "fit":
             refuse_unwise(config)
             if self.checkpoint is not None:
-                _refuse_finished(self.checkpoint, config.trainer, self.ckpt_path)
+                _refuse_resume(self.checkpoint, config.trainer, self.ckpt_path)
             save_after_validation(config)
         if config.name is None:
             config.name = _recipe_name(config.config)
@@ -306,8 +310,16 @@ class ClassifierCLI(LightningCLI):
             )
 
 
-def _refuse_finished(checkpoint: dict[str, Any], trainer: Namespace, path: str | None) -> None:
-    """Refuses a plan that ends before the checkpoint, ahead of anything that the run would write."""
+def _refuse_resume(checkpoint: dict[str, Any], trainer: Namespace, path: str | None) -> None:
+    """Refuses what cannot be trained on: weights alone, and a plan that ends before the checkpoint.
+
+    Ahead of anything that the run would write.
+    """
+    if "loops" not in checkpoint:
+        raise UserError(
+            f"--ckpt_path {path}: holds weights alone (checkpoint.save_weights_only true), so that no run can resume "
+            "from it.\nGive the last.ckpt of its run."
+        )
     epochs, steps = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], checkpoint["global_step"]
     for done, planned in ((epochs, trainer.max_epochs), (steps, trainer.max_steps)):
         if planned not in (None, -1) and done >= planned:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nsmc_lightning.arguments import configs_first, option, stored_config
+from nsmc_lightning.arguments import configs_first, option, run_of, stored_config
 from nsmc_lightning.recipes import SHIPPED
 from nsmc_lightning.types import UserError
 
@@ -26,6 +26,17 @@ def test_the_last_value_of_an_option_counts(words: list[str]) -> None:
 
 def test_an_option_that_is_not_there_has_no_value() -> None:
     assert option(["fit", "--names=a"], "--name") is None
+
+
+def test_a_run_is_found_by_flags_or_the_files_of_config(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
+    one.write_text("{name: n, log_dir: logs}", encoding="utf-8")
+    two.write_text("{}", encoding="utf-8")
+    assert run_of(["fit"]) == ("lightning_logs", None)
+    assert run_of(["fit", "--config", "configs/klue.yaml"]) == ("lightning_logs", "klue")
+    assert run_of(["fit", f"--config={one}", "-c", str(two)]) == ("logs", "n")
+    assert run_of(["fit", "-c", str(two), "--log_dir=l"]) == ("l", "two")
+    assert run_of(["fit", "--config", str(one), "--name", "m"]) == ("logs", "m")
 
 
 def test_configurations_go_in_front_of_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -34,9 +35,18 @@ def test_a_payload_is_refused_and_does_not_run(tmp_path: Path, monkeypatch: pyte
     assert not Path("payload-ran").exists()
 
 
-def test_another_program_s_checkpoint_is_refused(tmp_path: Path) -> None:
-    torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
-    with pytest.raises(UserError, match="not a checkpoint that"):
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ("state_dict", "not a checkpoint of Lightning"),
+        ("encoder_config", "has no encoder_config, which BertClassifierModule writes"),
+        ("NSMCDataModule", "has no NSMCDataModule, which .* datamodule=NSMCDataModule"),
+        ("cli_config", "without the data's settings"),
+    ],
+)
+def test_another_program_s_checkpoint_is_refused(missing: str, message: str, tmp_path: Path) -> None:
+    torch.save({key: value for key, value in WHOLE.items() if key != missing}, tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match=message):
         read_checkpoint(str(tmp_path / "other.ckpt"))
 
 
@@ -47,6 +57,37 @@ def test_a_backbone_is_unpacked_once_and_stays_in_its_folder(tmp_path: Path) -> 
     assert {path.name for path in folder.iterdir()} == {"config.json", "tokenizer.json", "outside.json"}
     assert unpack_backbone(checkpoint, tmp_path / "cache") == folder
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_folder_that_somebody_changed_is_mended(tmp_path: Path) -> None:
+    texts = {"tokenizer.json": '{"a": 1}', "tokenizer_config.json": "{}"}
+    checkpoint = {**WHOLE, "NSMCDataModule": {"tokenizer_files": texts}}
+    folder = unpack_backbone(checkpoint, tmp_path)
+    (folder / "config.json").unlink()
+    (folder / "tokenizer.json").write_text('{"a": 2}')
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "tokenizer_config.json").mkdir()
+    (folder / "special_tokens_map.json").write_text("{}")
+    (folder / "templates").mkdir()
+    assert unpack_backbone(checkpoint, tmp_path) == folder
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {"config.json": "{}", **texts}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_a_folder_may_be_mended_by_several_at_once_while_it_is_read(tmp_path: Path) -> None:
+    folder, text = unpack_backbone(WHOLE, tmp_path), '{"a": 1}'
+
+    def change_mend_and_read(number: int) -> set[str]:
+        seen = set()
+        for _ in range(50):
+            (folder / f"{number}.json").write_text("extra")
+            unpack_backbone(WHOLE, tmp_path)
+            seen.add((folder / "tokenizer.json").read_text())
+        return seen
+
+    (folder / "tokenizer.json").write_text('{"a": 2}')
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(change_mend_and_read, [1, 2, 3, 4])) == [{text}] * 4
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

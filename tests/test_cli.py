@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -196,6 +197,17 @@ def test_a_moved_checkpoint_stands_alone(best: str, tmp_path: Path, monkeypatch:
     main(["validate", "--ckpt_path", str(moved), "--data.cache_dir", str(tmp_path / "cache")])
 
 
+@pytest.mark.parametrize("value", ["best", "folder"])
+def test_a_keyword_or_a_folder_in_place_of_a_checkpoint(
+    value: str, run: Path, recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = str(run) if value == "folder" else value
+    capsys.readouterr()
+    main(["test", f"--ckpt_path={given}", "--config", str(recipe), "--trainer.limit_test_batches=1"])
+    (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("--ckpt_path")]
+    assert re.fullmatch(rf"--ckpt_path {given}: {run.parent}/version_\d/checkpoints/best\.ckpt", said)
+
+
 def test_a_saved_config_beside_a_checkpoint_does_not_test_an_untrained_model(
     run: Path, best: str, tmp_path: Path
 ) -> None:
@@ -353,6 +365,14 @@ def test_a_run_that_ended_within_an_epoch_goes_on(recipe: Path, folder: Path) ->
     last = folder / "logs" / "resumed" / "version_0" / "checkpoints" / "last.ckpt"
     main([*args, "--trainer.max_steps=5", "--ckpt_path", str(last)])
     assert torch.load(last, weights_only=True)["global_step"] == 5
+
+
+def test_a_run_goes_on_with_another_batch_size_from_an_epoch_s_end(run: Path, tmp_path: Path) -> None:
+    settings = ["--data.batch_size=16", "--trainer.limit_train_batches=6", "--trainer.val_check_interval=4"]
+    logs = ["--log_dir", str(tmp_path), "--name=on"]
+    main(["fit", "--ckpt_path", str(run / "checkpoints" / "last.ckpt"), *settings, "--trainer.max_epochs=3", *logs])
+    logged = pd.read_csv(tmp_path / "on" / "version_0" / "metrics.csv").dropna(subset="train/accuracy")
+    assert logged[["epoch", "step"]].to_numpy().tolist() == [[1, 2 * 4 - 1], [2, 2 * 4 + 6 - 1]]
 
 
 # A user's mistakes

@@ -19,6 +19,7 @@ from nsmc_lightning.data.read import LONGEST_TEXT
 from nsmc_lightning.data.sampler import EvalSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.runs import find_checkpoint
 from nsmc_lightning.types import UserError
 
 _MAX_TOKENS = 4096
@@ -33,7 +34,7 @@ def classify(args: list[str]) -> None:
         SystemExit: what reads the answers went away before they were all written.
     """
     options = _parser().parse_args(args)
-    classifier = Classifier(options.ckpt_path)
+    classifier = Classifier(find_checkpoint(options.ckpt_path, "classify"))
     try:
         _answer(classifier, options.text, options.language)
     except BrokenPipeError:  # the reader has enough, as in `| head`
@@ -124,6 +125,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m nsmc_lightning classify", description="Label and probability of each text.")
     parser.add_argument("text", nargs="*", help="texts; without any, the lines of standard input")
-    parser.add_argument("--ckpt_path", required=True, help="checkpoint that fit wrote")
+    parser.add_argument(
+        "--ckpt_path", required=True, help="checkpoint, a run's folder, or last or best: of the newest run"
+    )
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="language of the answer")
     return parser

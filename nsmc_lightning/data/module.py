@@ -21,6 +21,7 @@ from nsmc_lightning.data.demo import write_demo
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.pack import row_shape
+from nsmc_lightning.data.resume import Place, order_of, refuse_another_order, settle
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer
 from nsmc_lightning.data.workers import obey_trainer_alone
@@ -103,7 +104,9 @@ class NSMCDataModule(LightningDataModule):
         )
         self._use_cache = isinstance(tokenizer, str)  # a vocabulary is trained on the texts: they are read anyway
         self._reported: set[str] = set()
-        self._position = (0, 0, 0)  # epoch, batches of it that are done, reviews in each over all processes
+        self._checksums: dict[str, str] = {}
+        self._place = Place()
+        self._order: dict[str, Any] | None = None
 
     # The parts, from files to batches
 
@@ -144,6 +147,7 @@ class NSMCDataModule(LightningDataModule):
             return ReviewDataset(encode(tokenizer, texts, self.max_length), None, pad_token_id)
         self.parts[part] = kept = self._cached(part, tokenizer)
         self.rows.refuse_another_split(part)
+        self._checksums[self.rows.source(part).file] = self.rows.made_from(part)["sha256"]
         self._report(part)
         return ReviewDataset(kept.encoded, kept.labels, pad_token_id)
 
@@ -194,31 +198,27 @@ class NSMCDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Random batches, in an order that the seed and the epoch decide."""
-        assert self.trainer is not None
-        dataset, batch_size = self.data["train"], self.hparams["batch_size"]
-        lengths = dataset.encoded.lengths
-        packs = self.hparams["packed"] and getattr(self.trainer.lightning_module, "packed_rows", False)
+        dataset, sampler = self.data["train"], self._train_sampler()
+        packs = isinstance(sampler, StratifiedSampler)
         if self.hparams["packed"] and not packs:
             log.warning("packed rows: not for this model, batches of like length are padded instead")
-        sampler = (StratifiedSampler if packs else LengthGroupedSampler)(
-            lengths,
-            batch_size,
+        self._order = order_of(sampler, self.max_length)
+        sampler.go_on(self._place.epoch, None if self._place.complete else self._place.batches)
+        if packs:
+            shape = row_shape(sampler.lengths, sampler.reviews_per_batch)
+            dataset = ReviewDataset(dataset.encoded, dataset.labels, dataset.pad_token_id, shape)
+        return self._loader(dataset, sampler)
+
+    def _train_sampler(self) -> TrainSampler:
+        assert self.trainer is not None
+        packs = self.hparams["packed"] and getattr(self.trainer.lightning_module, "packed_rows", False)
+        return (StratifiedSampler if packs else LengthGroupedSampler)(
+            self.data["train"].encoded.lengths,
+            self.hparams["batch_size"],
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # where seed_everything leaves it for every process
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        epoch, batches, reviews = self._position
-        if batches and reviews != batch_size * self.trainer.world_size:
-            raise UserError(
-                f"the checkpoint stands within an epoch of {reviews} reviews a step, and this run would take "
-                f"{batch_size * self.trainer.world_size}: give the data.batch_size and devices of that run."
-            )
-        sampler.go_on(epoch, batches)
-        if packs:
-            dataset = ReviewDataset(
-                dataset.encoded, dataset.labels, dataset.pad_token_id, row_shape(lengths, batch_size)
-            )
-        return self._loader(dataset, sampler)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """The dev part, every review once."""
@@ -261,31 +261,45 @@ class NSMCDataModule(LightningDataModule):
 
     def checksums(self) -> dict[str, str]:
         """sha256 of the corpus's files that are in use, by name."""
-        parts = [part for part in self.data if part != "predict"]
-        return {self.rows.source(part).file: self.rows.made_from(part)["sha256"] for part in parts}
+        return dict(self._checksums)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tokenizer files, their fingerprint, the corpus and the place in the epoch, as plain types."""
+        """What a checkpoint needs of the data, as plain types: tokenizer, corpus, settings, checksums, order."""
         if self.tokenizer is None:
             return {}
         files = tokenizer_files(self.tokenizer)
+        settings = {key: value for key, value in self.hparams.items() if key != "tokenizer" and key[0] != "_"}
+        for key in ("data_dir", "cache_dir"):  # the checkpoint may be used from another folder
+            settings[key] = os.path.abspath(settings[key]) if settings[key] is not None else None
         return {
             "corpus": asdict(self.corpus),
+            "settings": settings,
+            "sha256": self.checksums(),
             "tokenizer_files": files,
             "tokenizer_sha256": hashlib.sha256(files["tokenizer.json"].encode()).hexdigest(),
-            "position": list(self._find_position()),
+            "order": self._order,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the place in the epoch; the command line builds the module from the checkpoint's own tokenizer."""
-        epoch, batches, reviews = state_dict["position"]
-        self._position = (epoch, batches, reviews)
+        """Finds the place in the epoch where ``fit`` resumes; the rest is for who builds the module.
 
-    def _find_position(self) -> tuple[int, int, int]:
-        assert self.trainer is not None
-        # Processed, not completed: a checkpoint written at a batch's end stands behind that batch.
-        progress: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        return self.trainer.current_epoch, progress.processed, self.hparams["batch_size"] * self.trainer.world_size
+        Raises:
+            UserError: it is within an epoch whose reviews this run would take in another order.
+        """
+        if self.trainer is None or self.trainer.state.fn != "fit":
+            return
+        sampler = self._train_sampler()
+        # Lightning hands its loops' state to nobody, and has its own use for it only later.
+        loop = self.trainer._checkpoint_connector._loaded_checkpoint["loops"]["fit_loop"]
+        self._place = settle(loop, _limited(len(sampler), self.trainer.limit_train_batches))
+        if self._place.batches and not self._place.complete:
+            stored = state_dict.get("order") or {"reviews": state_dict["position"][2]}  # as early versions wrote it
+            refuse_another_order(stored, order_of(sampler, self.max_length))
+
+
+def _limited(batches: int, limit: int | float | None) -> int:
+    """How many of an epoch's batches Lightning trains on."""
+    return min(batches, limit) if isinstance(limit, int) else int(batches * (1.0 if limit is None else limit))
 
 
 @rank_zero_only

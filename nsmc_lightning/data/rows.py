@@ -16,6 +16,9 @@ from nsmc_lightning.types import UserError
 
 TEST_SEED = 0  # of the test part of a corpus that has none: never the run's seed, or the test set would move with it
 
+# What a file's rows do not follow from. The files themselves are compared by their content, labels by their values.
+_NOT_READ_BY = {"name", "train", "dev", "test", "labels", "id_column", "generate", "licence", "korean_unit"}
+
 
 class PartRows(dict[str, pd.DataFrame]):
     """Rows of train, dev, test and predict by these names, read when first asked for; ``in`` tells what has been read.
@@ -105,7 +108,7 @@ class PartRows(dict[str, pd.DataFrame]):
         What is measured on them would have been trained on, and a run that goes on would train on what it measures.
 
         Raises:
-            UserError: it is another file, or another setting of the corpus that decides how it is split.
+            UserError: it is another file, or another setting of the corpus that decides how it is read or split.
         """
         if self.trained_on is None or self.source(part) != self.corpus.train:
             return
@@ -127,12 +130,16 @@ class PartRows(dict[str, pd.DataFrame]):
                     f"data.corpus.{key}: the checkpoint was trained {had} file for this part, so that other rows were "
                     "split off: leave it out, or train anew without --ckpt_path."
                 )
-        now, then = self.corpus.test_fraction, trained["test_fraction"]
-        if self.corpus.test is None and now != then:
-            raise UserError(
-                f"data.corpus.test_fraction is {now}, but the checkpoint was trained with {then}: "
-                "leave it out, or train anew without --ckpt_path."
-            )
+        unread = _NOT_READ_BY if self.corpus.test is None else {*_NOT_READ_BY, "test_fraction"}
+        for key, now in asdict(self.corpus).items():
+            if key not in unread and key in trained and now != trained[key]:
+                raise UserError(
+                    f"data.corpus.{key} is {now!r}, but the checkpoint was trained with {trained[key]!r}, so that the "
+                    "rows would be others: leave it out, or train anew without --ckpt_path."
+                )
+        now, then = self._values, [label["value"] for label in trained["labels"]]
+        if now != then:
+            raise UserError(f"data.corpus.labels are {now}, but the checkpoint was trained with {then}.")
 
     # From file to rows
 

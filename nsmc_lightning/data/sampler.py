@@ -37,10 +37,10 @@ class TrainSampler(Sampler[list[int]]):
         self.rank = rank
         self.world_size = world_size
         self.epoch = 0
-        self._done = (0, 0)
+        self._done: tuple[int, int | None] = (0, 0)
 
-    def go_on(self, epoch: int, batches: int) -> None:
-        """Leaves out the first ``batches`` of that epoch: they were trained on before the run was interrupted."""
+    def go_on(self, epoch: int, batches: int | None) -> None:
+        """Leaves out the first ``batches`` of that epoch, or with None all: they were trained on before."""
         self.epoch = epoch  # processes that build batches ask for the first ones before Lightning sets it
         self._done = (epoch, batches)
 
@@ -63,7 +63,9 @@ class TrainSampler(Sampler[list[int]]):
         if share:
             batches.append(order[whole + self.rank :: self.world_size][:share])
         epoch, done = self._done
-        for batch in batches[done if epoch == self.epoch else 0 :]:
+        if epoch == self.epoch:
+            batches = batches[len(batches) if done is None else done :]
+        for batch in batches:
             yield batch.tolist()
 
     @abstractmethod

@@ -1,12 +1,14 @@
 """BertClassifierModule: an encoder, a head, a loss, and how they are trained and measured."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from pathlib import Path
+from typing import IO, Any, Literal, Self
 
 import torch
+from lightning.fabric.utilities.cloud_io import _load
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
@@ -21,6 +23,7 @@ from nsmc_lightning.model.metrics import WeightedMean, build_metrics
 from nsmc_lightning.model.optim import parameter_groups, remaining_steps, replan, resolve_warmup, warmup_schedule
 from nsmc_lightning.model.probe import padded_inputs, probe
 from nsmc_lightning.model.step_mean import StepMean
+from nsmc_lightning.model.stored import ENCODER_CONFIG, config_text, stored_backbone
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
 
 _CHOICES = {
@@ -247,6 +250,8 @@ class BertClassifierModule(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Logs the metrics of the batches trained on, with dropout as it was."""
+        # Lightning counts the steps of its logs apart, and miscounts where a run resumes at an epoch's end.
+        self.trainer.fit_loop.epoch_loop._batches_that_stepped = self.trainer.global_step
         self.log_dict(self.train_metrics)
 
     def on_validation_epoch_end(self) -> None:
@@ -267,15 +272,36 @@ class BertClassifierModule(LightningModule):
         weights = checkpoint.get("state_dict", {})
         for key in [key for key in weights if key.startswith("train_metrics.")]:
             weights[key] = self.trainer.strategy.reduce(weights[key].clone(), reduce_op="sum")
-        config = json.loads(self.encoder.config.to_json_string(use_diff=False))
-        config.pop("_name_or_path", None)  # a folder of this machine
-        checkpoint["encoder_config"] = json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True)
+        checkpoint[ENCODER_CONFIG] = config_text(self.encoder.config)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves the counts of the training metrics to the first process: they are summed over all."""
-        if self.trainer.global_rank:
+        if self._trainer is not None and self._trainer.global_rank:
             weights = checkpoint["state_dict"]
             weights |= {key: torch.zeros_like(weights[key]) for key in weights if key.startswith("train_metrics.")}
+
+    @_restricted_classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path | IO[bytes],
+        map_location: Any = None,
+        hparams_file: str | Path | None = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Lightning's own, but the encoder is built from the checkpoint: the backbone it started from is not needed.
+
+        Raises:
+            UserError: it is no checkpoint of this class.
+        """
+        checkpoint = _load(checkpoint_path, "cpu", weights_only=weights_only)
+        if not isinstance(checkpoint_path, str | Path):
+            checkpoint_path.seek(0)
+        arguments = {"backbone": stored_backbone(checkpoint), "pretrained": False, **kwargs}
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, hparams_file, strict, weights_only, **arguments
+        )
 
     @property
     def limits(self) -> EncoderLimits:

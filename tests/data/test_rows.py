@@ -100,15 +100,38 @@ def test_another_training_file_beside_a_checkpoint_is_refused(part: str, trained
         ({"test_fraction": 0.5}, "test_fraction is 0.5"),
         ({"test": Source("t")}, "test: .* without a"),
         ({"dev": Source("d")}, "dev: .* without a"),
+        ({"text_column": "title"}, "text_column is 'title', but .* 'text'"),
+        ({"label_column": "stars"}, "label_column is 'stars'"),
+        ({"encoding": "cp949"}, "encoding is 'cp949'"),
+        ({"format": "tsv"}, "format is 'tsv'"),
+        ({"header": False}, "header is False"),
+        ({"repair_quotes": True}, "repair_quotes is True"),
+        ({"labels": LABELS[::-1]}, "labels are"),
     ],
 )
-def test_another_split_beside_a_checkpoint_is_refused(change: dict[str, Any], key: str, trained: PartRows) -> None:
+def test_another_reading_or_split_beside_a_checkpoint_is_refused(
+    change: dict[str, Any], key: str, trained: PartRows
+) -> None:
     trained.corpus = replace(trained.corpus, **change)
     with pytest.raises(UserError, match=key):
         trained.refuse_another_split("train")
 
 
+def test_what_decides_no_row_may_differ_beside_a_checkpoint(trained: PartRows, tmp_path: Path) -> None:
+    trained.corpus = replace(
+        trained.corpus,
+        name="renamed",
+        train=Source("train.csv", url="https://elsewhere.org/train.csv", sha256="0" * 64),
+        labels=[Label("0", "bad", "부정"), Label("1", "good", "긍정")],
+        id_column="line",
+        licence="CC0",
+        korean_unit="글",
+    )
+    for part in ("train", "dev", "test"):
+        trained.refuse_another_split(part)
+
+
 def test_a_file_of_its_own_beside_a_checkpoint_may_be_any(trained: PartRows) -> None:
-    trained.corpus = replace(trained.corpus, dev=Source("d.csv"), test=Source("t.csv"), test_fraction=0.5)
+    trained.corpus = replace(trained.corpus, dev=Source("d.csv"), test=Source("t.csv"), text_column="title")
     trained.refuse_another_split("dev")
     trained.refuse_another_split("test")

@@ -1,6 +1,7 @@
 """The module under a Trainer: against a plain loop, over checkpoints, schedules, precisions and processes."""
 
 import math
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.module import BertClassifierModule, to_probabilities
 from nsmc_lightning.model.probe import padded_inputs
+from nsmc_lightning.model.stored import config_text
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
 
 pytestmark = [
@@ -382,6 +384,34 @@ def test_checkpoint_stands_alone(family: dict[str, Any], tmp_path: Path) -> None
     reread: dict[str, Any] = {"state_dict": {}}
     restored.on_save_checkpoint(reread)
     assert reread["encoder_config"] == checkpoint["encoder_config"]  # whatever folder it came from
+
+
+def test_load_from_checkpoint_needs_nothing_but_the_file(
+    family: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_encoder(family, pretrained=True, need_pooler=False).save_pretrained(tmp_path / "backbone")
+    module = BertClassifierModule(str(tmp_path / "backbone"), num_labels=3, pooling="mean", hidden_dropout=0.3)
+    fitted = trainer(tmp_path)
+    fitted.fit(module, loader(make_batches(SIZES, 3)))
+    fitted.save_checkpoint(tmp_path / "x.ckpt", weights_only=False)
+    shutil.rmtree(tmp_path / "backbone")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with (tmp_path / "x.ckpt").open("rb") as file:
+        opened = [BertClassifierModule.load_from_checkpoint(source) for source in (tmp_path / "x.ckpt", file)]
+    for one in opened:
+        for batch in make_batches(SIZES):
+            assert torch.equal(one.eval().classify(batch), module.eval().classify(batch))
+        assert config_text(one.encoder.config) == config_text(module.encoder.config)
+        assert one.hparams["hidden_dropout"] == 0.3
+    again = BertClassifierModule(**opened[0].hparams)  # its hyper-parameters say what it is
+    assert again.limits == module.limits
+
+
+def test_load_from_checkpoint_of_another_module_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "hyper_parameters": {"backbone": "x"}}, tmp_path / "x.ckpt")
+    with pytest.raises(UserError, match="no encoder_config"):
+        BertClassifierModule.load_from_checkpoint(tmp_path / "x.ckpt")
 
 
 def test_checkpoint_of_a_folder_names_no_folder(bert: dict[str, Any], tmp_path: Path) -> None:
