@@ -88,6 +88,16 @@ def encoder_limits(config: transformers.PretrainedConfig) -> EncoderLimits:
     )
 
 
+def takes_key(config: transformers.PretrainedConfig, key: str) -> bool:
+    """Whether a configuration has a key by default, or the family's code looks for one, as DeBERTa's does."""
+    if hasattr(config, key):
+        return not callable(getattr(config, key))
+    if type(config) not in transformers.MODEL_MAPPING:
+        return False
+    source = inspect.getsource(sys.modules[_model_class(config).__module__])
+    return re.search(rf"""getattr\((self\.)?config, ["']{re.escape(key)}["']""", source) is not None
+
+
 # Configurations
 
 
@@ -100,7 +110,7 @@ def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
     except ValueError as error:
         raise UserError(f"--model.backbone: model_type {model_type!r} is not one that transformers has.") from error
     # A configuration class takes any key and ignores it: a misspelt one would pass silently.
-    unknown = [key for key in keys if not _has(default, key)]
+    unknown = [key for key in keys if not takes_key(default, key)]
     if unknown:
         raise UserError(f"--model.backbone: {model_type} configurations have no {', '.join(map(repr, unknown))}.")
     if hasattr(default, "pad_token_id"):
@@ -109,16 +119,6 @@ def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
         return transformers.AutoConfig.for_model(**keys)
     except Exception as error:  # each configuration class has errors of its own
         raise UserError(f"--model.backbone: no {model_type} configuration ({reason(error)}).") from error
-
-
-def _has(config: transformers.PretrainedConfig, key: str) -> bool:
-    """Whether a configuration has a key by default, or the family's code looks for one, as DeBERTa's does."""
-    if hasattr(config, key):
-        return not callable(getattr(config, key))
-    if type(config) not in transformers.MODEL_MAPPING:
-        return False
-    source = inspect.getsource(sys.modules[_model_class(config).__module__])
-    return re.search(rf"""getattr\((self\.)?config, ["']{re.escape(key)}["']""", source) is not None
 
 
 def _config_of_checkpoint(name: str) -> transformers.PretrainedConfig:

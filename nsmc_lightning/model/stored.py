@@ -5,6 +5,7 @@ from typing import Any
 
 import transformers
 
+from nsmc_lightning.model.backbone import takes_key
 from nsmc_lightning.types import UserError
 
 ENCODER_CONFIG = "encoder_config"  # the checkpoint's key
@@ -28,5 +29,5 @@ def stored_backbone(checkpoint: dict[str, Any]) -> dict[str, Any]:
     if ENCODER_CONFIG not in checkpoint:
         raise UserError("not a checkpoint of BertClassifierModule: it holds no encoder_config.")
     keys = json.loads(checkpoint[ENCODER_CONFIG])
-    known = transformers.AutoConfig.for_model(keys["model_type"]).to_dict()
-    return {key: value for key, value in keys.items() if key in known}
+    default = transformers.AutoConfig.for_model(keys["model_type"])
+    return {key: value for key, value in keys.items() if takes_key(default, key)}

@@ -27,8 +27,9 @@ from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.module import BertClassifierModule, to_probabilities
 from nsmc_lightning.model.probe import padded_inputs
-from nsmc_lightning.model.stored import config_text
+from nsmc_lightning.model.stored import config_text, stored_backbone
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
+from tests.model.conftest import TINY
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
@@ -406,6 +407,17 @@ def test_load_from_checkpoint_needs_nothing_but_the_file(
         assert one.hparams["hidden_dropout"] == 0.3
     again = BertClassifierModule(**opened[0].hparams)  # its hyper-parameters say what it is
     assert again.limits == module.limits
+
+
+def test_keys_that_only_the_family_s_code_knows_are_stored() -> None:
+    buckets = {"relative_attention": True, "position_buckets": 4, "pos_att_type": ["p2c", "c2p"], "share_att_key": True}
+    module = BertClassifierModule({**TINY["bert"], "model_type": "deberta-v2", **buckets})
+    checkpoint: dict[str, Any] = {"state_dict": {}}
+    module.on_save_checkpoint(checkpoint)
+    again = BertClassifierModule(stored_backbone(checkpoint), pretrained=False)
+    again.load_state_dict(module.state_dict())
+    (batch,) = make_batches([3])
+    assert torch.equal(again.eval().classify(batch), module.eval().classify(batch))
 
 
 def test_load_from_checkpoint_of_another_module_is_refused(tmp_path: Path) -> None:
