@@ -17,7 +17,7 @@ def settings(**trainer: float) -> Namespace:
     monitored = {"monitor": "val/accuracy", "mode": "max"}
     return Namespace(
         trainer=Namespace(**{**DEFAULTS, "limit_val_batches": None, "enable_checkpointing": None, **trainer}),
-        checkpoint=Namespace(**monitored, every_n_train_steps=None),
+        checkpoint=Namespace(**monitored, every_n_train_steps=None, train_time_interval=None),
         early_stopping=Namespace(**monitored),
     )
 

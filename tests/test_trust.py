@@ -104,7 +104,8 @@ def test_what_runs_commands_is_never_trusted(ran: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["EarlyStopping", "lightning.pytorch.callbacks.EarlyStopping", "nsmc_lightning.callbacks.summary.Summary"]
+    "name",
+    ["EarlyStopping", "lightning.pytorch.callbacks.EarlyStopping", "nsmc_lightning.callbacks.throughput.Throughput"],
 )
 def test_known_classes_need_no_trust(name: str) -> None:
     init_args = {"monitor": "val/loss"} if "Early" in name else {}

@@ -65,7 +65,7 @@ class SaveBest(ModelCheckpoint):
         state = states.get(self.state_key, {})
         if state.get("best_model_path"):
             wanted = [state["best_model_path"]] if self.save_top_k == -1 else state["best_k_models"]
-            moved = self._bring(trainer, wanted, state)
+            moved = trainer.strategy.broadcast(self._bring(trainer, wanted, state))
             states[self.state_key] = self._with_paths(state, moved) if moved else {}
         if had_best and not states.get(self.state_key):
             _warn(
@@ -74,16 +74,16 @@ class SaveBest(ModelCheckpoint):
             )
 
     def _bring(self, trainer: Trainer, paths: Iterable[str], state: dict[str, Any]) -> dict[str, str]:
-        """Copies checkpoints to this run's folder; their paths there, by their old paths, without those not found."""
-        assert trainer.ckpt_path is not None
-        assert self.dirpath is not None
-        moved: dict[str, str] = {}
-        if trainer.is_global_zero:
-            for path in paths:
-                file = self._find(path, Path(trainer.ckpt_path).parent, state)
-                if file is not None:
-                    moved[path] = _copy(file, str(self.dirpath))
-        return trainer.strategy.broadcast(moved)
+        """Copies checkpoints to this run's folder, in the first process alone.
+
+        Returns:
+            Their paths there by their old paths, without those that are not found.
+        """
+        if not trainer.is_global_zero:
+            return {}
+        beside = Path(str(trainer.ckpt_path)).parent
+        found = {path: self._find(path, beside, state) for path in paths}
+        return {path: _copy(file, str(self.dirpath)) for path, file in found.items() if file is not None}
 
     def _find(self, path: str, beside: Path, state: dict[str, Any]) -> Path | None:
         """The file that a checkpoint is in: beside the one that is resumed from, or where it was written."""

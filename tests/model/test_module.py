@@ -173,7 +173,7 @@ def test_an_accumulated_step_is_the_mean_over_its_texts(
     steps = [made[start : start + batches] for start in range(0, len(made), batches)]
     for step, found in zip(steps, gradients, strict=True):
         module.zero_grad()
-        logits = torch.cat([module(batch.input_ids, batch.attention_mask) for batch in step])
+        logits = torch.cat([module.classify(batch) for batch in step])
         weight = torch.tensor(options["class_weights"]) if options else None
         F.cross_entropy(logits, torch.cat([batch.labels for batch in step]), weight).backward()
         torch.testing.assert_close(found, module.head.linear.weight.grad)
