@@ -51,10 +51,10 @@ def fit(own: Path, logs: Path, processes: int, *args: str) -> list[str]:
     return ["fit", "--config", str(own / "own.yaml"), "--log_dir", str(logs), batch_size, *args]
 
 
-def moments(logs: Path) -> list[torch.Tensor]:
-    """Adam's running means of the gradients, of all weights."""
+def moments(logs: Path, steps: int) -> list[torch.Tensor]:
+    """Adam's running means of the gradients, of all weights, after so many steps."""
     checkpoint = torch.load(logs / "own" / "version_0" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 2  # 32 reviews, then 10
+    assert checkpoint["global_step"] == steps
     states = checkpoint["optimizer_states"][0]["state"]
     return [states[i]["exp_avg"] for i in sorted(states)]
 
@@ -68,8 +68,23 @@ def test_a_step_of_two_processes_is_that_of_one(own: Path, tmp_path: Path, class
         assert run.end() == 0, run.stderr[-3000:]
     # Not the weights: Adam divides a gradient by its size, and so makes a step of the rounding error of a tiny one.
     # The learning rate is too small for a first step of that kind to show in the second's gradients.
-    for one, two in zip(moments(tmp_path / "1"), moments(tmp_path / "2"), strict=True):
+    for one, two in zip(moments(tmp_path / "1", 2), moments(tmp_path / "2", 2), strict=True):
         torch.testing.assert_close(two, one, rtol=0, atol=1e-6 * max(1.0, float(one.abs().max())))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("class_weights", ["null", "[1.0, 5.0]"])
+def test_an_accumulated_step_is_that_of_one_large_batch(own: Path, tmp_path: Path, class_weights: str) -> None:
+    for processes, batch_size, batches in ((1, 42, 1), (1, 16, 3), (2, 8, 3)):  # 42 reviews, or 16, 16 and 10
+        logs = tmp_path / f"{processes}_{batches}"
+        sizes = [f"--data.batch_size={batch_size}", f"--trainer.accumulate_grad_batches={batches}"]
+        args = [*fit(own, logs, processes), *sizes, f"--model.class_weights={class_weights}"]
+        run = Forked(args, log=tmp_path / "log", processes=processes)
+        assert run.end() == 0, run.stderr[-3000:]
+    expected = moments(tmp_path / "1_1", 1)
+    for found in (moments(tmp_path / "1_3", 1), moments(tmp_path / "2_3", 1)):
+        for one, other in zip(expected, found, strict=True):
+            torch.testing.assert_close(other, one, rtol=0, atol=1e-6 * max(1.0, float(one.abs().max())))
 
 
 def test_processes_with_unequal_numbers_of_batches_wait_for_nobody(own: Path, tmp_path: Path) -> None:
