@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import yaml
 
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
 RUN = "run"  # what the run came from: recipe, seed, checksums, versions, commit

@@ -1,29 +1,45 @@
-"""The command line: which command, and how a user's mistake is said."""
+"""The command line: which command runs, and what it prints where there is none."""
 
 import logging
-import os
 import sys
-import warnings
+from importlib import import_module
+from typing import NamedTuple
 
 from nsmc_lightning import __version__
+from nsmc_lightning.errors import UserError, shown_to_user
 
+
+class Command(NamedTuple):
+    """A line of ``--help``: the file in ``commands/`` whose ``run(args)`` does it, what that is, and an example."""
+
+    file: str
+    purpose: str
+    example: str
+
+
+COMMANDS = {
+    "fit": Command("train", "train", "--config configs/klue.yaml"),
+    "test": Command("train", "measure", "--ckpt_path lightning_logs/klue/version_0/checkpoints/best.ckpt"),
+    "validate": Command("train", "measure on dev", "--ckpt_path BEST.ckpt"),
+    "predict": Command("train", "label a file", "--ckpt_path BEST.ckpt --data.predict_path in.tsv --output out.csv"),
+    "classify": Command("classify", "label a text", '--ckpt_path BEST.ckpt "연기는 별로지만 재미 하나는 끝내줌!"'),
+}
+
+_LINES = [f"  {name:<10} {command.purpose:<16} {name} {command.example}" for name, command in COMMANDS.items()]
 HELP = f"""\
 nsmc_lightning {__version__}: fine-tune and run BERT-family classifiers of Korean sentences.
 
 usage: python -m nsmc_lightning COMMAND [OPTIONS]
 
-  fit        train:    fit --config configs/klue.yaml
-  test       measure:  test --ckpt_path lightning_logs/klue/version_0/checkpoints/best.ckpt
-  validate   the same on the dev part
-  predict    a file:   predict --ckpt_path BEST.ckpt --data.predict_path reviews.tsv --output out.csv
-  classify   a text:   classify --ckpt_path BEST.ckpt "연기는 별로지만 재미 하나는 끝내줌!"
+{chr(10).join(_LINES)}
 
 COMMAND --help lists a command's options. --debug shows the traceback of an error.
 --trust-config lets configurations name classes outside of Lightning and this package: naming one runs its code.
+--ckpt_path also takes a run's folder, or last or best of the newest run.
 Without a network: fit --config configs/demo.yaml
 
 Exit codes: 0 done; 1 a fault of the program; 2 a mistake in what was given; 130, 143 or 138 stopped by SIGINT (Ctrl-C),
-SIGTERM or SIGUSR1: fit then ends its step, saves last.ckpt and prints the command that goes on from there.
+SIGTERM or SIGUSR1: fit then ends its step, saves last.ckpt and prints the command that resumes from it.
 """
 
 
@@ -43,25 +59,10 @@ def main(args: list[str] | None = None) -> None:
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
     _log_to_console()
-    from nsmc_lightning.errors import shown_to_user
-
     with shown_to_user(debug):
-        _run(args)
-
-
-# Warnings of the libraries about what is intended here: the beginning of each, and why it is intended.
-_EXPECTED = {
-    "Experiment logs directory": "a run's folder is claimed before its loggers open it",
-    ".*isinstance.treespec, LeafSpec.. is deprecated": "between lightning and torch",
-    "The '.*_dataloader' does not have many workers": "batches are cut from arrays in memory",
-    "You're resuming from a checkpoint that ended before": "the data module goes on at its place in the epoch",
-    "Checkpoint directory .* exists and is not empty": "a resumed run writes to its own folder",
-    "The ``compute`` method of metric": "training metrics are restored at an epoch's end, and logged without an update",
-}
-_EXPECTED_OF_EVALUATION = {
-    "The dirpath has changed from": "it writes no checkpoints",
-    "Be aware that when using `ckpt_path`, callbacks used to create": "nor does it need what wrote them",
-}
+        if args[0] not in COMMANDS:
+            raise UserError(f"there is no command {args[0]!r}: `python -m nsmc_lightning --help` lists them.")
+        import_module(f"nsmc_lightning.commands.{COMMANDS[args[0]].file}").run(args)
 
 
 def _log_to_console() -> None:
@@ -69,29 +70,3 @@ def _log_to_console() -> None:
     ours.setLevel(logging.INFO)
     ours.handlers = [logging.StreamHandler()]  # anew: standard error may be another than at the last call
     ours.propagate = False
-
-
-def _quiet_libraries(command: str) -> None:
-    # Seed and devices stand in config.yaml, and an advertisement is nobody's news. Importing lightning sets the level.
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in [*_EXPECTED, *(_EXPECTED_OF_EVALUATION if command != "fit" else ())]:
-        warnings.filterwarnings("ignore", message=message)
-
-
-def _run(args: list[str]) -> None:
-    from nsmc_lightning.types import UserError
-
-    command = args[0]
-    if command == "classify":
-        from nsmc_lightning.commands.classify import classify
-
-        classify(args[1:])
-    elif command in ("fit", "validate", "test", "predict"):
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        from nsmc_lightning.lightning_cli import ClassifierCLI
-
-        _quiet_libraries(command)
-        ClassifierCLI(args)
-    else:
-        raise UserError(f"there is no command {command!r}: `python -m nsmc_lightning --help` lists them.")

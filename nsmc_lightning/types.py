@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-
-class UserError(Exception):
-    """A mistake of the user's: shown in one or two lines that name the key, file or row and the way out; exit 2."""
-
-
 TRAINED_PAD_ID = 0  # of [PAD] in a vocabulary that is trained here, so also of an encoder from scratch
+
+MEASURES = ("accuracy", "f1", "precision", "recall", "loss")
+"""What validation and test log, below ``val/`` and ``test/``."""
 
 
 class Batch(NamedTuple):

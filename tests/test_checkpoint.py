@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nsmc_lightning.checkpoint import read_checkpoint, unpack_backbone
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 WHOLE = {
     "cli_config": "model: {}",

@@ -483,7 +483,7 @@ def test_too_long_is_refused_with_the_limit(recipe: Path, capsys: pytest.Capture
 
 
 def test_debug_shows_the_traceback() -> None:
-    from nsmc_lightning.types import UserError
+    from nsmc_lightning.errors import UserError
 
     with pytest.raises(UserError):
         main(["test", "--ckpt_path", "nowhere.ckpt", "--debug"])

@@ -16,7 +16,8 @@ import torch
 import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from nsmc_lightning.types import Prediction, UserError
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.types import Prediction
 
 if TYPE_CHECKING:
     import pandas as pd

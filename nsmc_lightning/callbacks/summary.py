@@ -8,10 +8,10 @@ from rich.table import Table
 from torch import Tensor
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter
-from nsmc_lightning.callbacks.record import RunRecord
-from nsmc_lightning.callbacks.save_best import SaveBest
-from nsmc_lightning.callbacks.save_last import SaveLast
 from nsmc_lightning.callbacks.throughput import Throughput
+from nsmc_lightning.run.record import RunRecord
+from nsmc_lightning.run.save_best import SaveBest
+from nsmc_lightning.run.save_last import SaveLast
 
 _ROWS = {  # of a metric: how it is called and written
     "accuracy": ("accuracy", "{:.4f}"),

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import nn
 
-from nsmc_lightning.model.linear import FastLinear
+from nsmc_lightning.model.fast.linear import FastLinear
 from nsmc_lightning.types import Batch
 
 RATES = ("reviews_per_second", "tokens_per_second", "wasted_tokens", "mfu")

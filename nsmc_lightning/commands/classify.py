@@ -18,22 +18,22 @@ from nsmc_lightning.data.encode import encode
 from nsmc_lightning.data.read import LONGEST_TEXT
 from nsmc_lightning.data.sampler import EvalSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.module import BertClassifierModule
-from nsmc_lightning.runs import find_checkpoint
-from nsmc_lightning.types import UserError
+from nsmc_lightning.run.newest import find_checkpoint
 
 _MAX_TOKENS = 4096
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, which ends other tools there
 
 
-def classify(args: list[str]) -> None:
+def run(args: list[str]) -> None:
     """Prints a line for each text of the arguments, or for each line of standard input.
 
     Raises:
         UserError: no checkpoint, or one that cannot be used.
         SystemExit: what reads the answers went away before they were all written.
     """
-    options = _parser().parse_args(args)
+    options = _parser().parse_args(args[1:])
     classifier = Classifier(find_checkpoint(options.ckpt_path, "classify"))
     try:
         _answer(classifier, options.text, options.language)

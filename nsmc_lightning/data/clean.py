@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import PureWindowsPath
 from typing import Any, Literal, NamedTuple
 
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 Format = Literal["tsv", "csv", "jsonl", "parquet", "folders"]
 OnBadRows = Literal["error", "skip"]

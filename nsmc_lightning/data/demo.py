@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ import requests
 from tqdm import tqdm
 
 from nsmc_lightning.data.corpus import Source
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 try:
     import fcntl

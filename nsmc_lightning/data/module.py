@@ -25,7 +25,8 @@ from nsmc_lightning.data.resume import Place, order_of, refuse_another_order, se
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer
 from nsmc_lightning.data.workers import obey_trainer_alone
-from nsmc_lightning.types import Batch, EncoderLimits, UserError
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.types import Batch, EncoderLimits
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,9 @@ class NSMCDataModule(LightningDataModule):
         encoding: str = "utf-8",
         on_bad_rows: OnBadRows = "error",
     ) -> None:
-        from nsmc_lightning.data.rows import PartRows  # pandas, pyarrow and scikit-learn: --help waits for none of them
+        from nsmc_lightning.data.parts import (
+            PartRows,  # pandas, pyarrow and scikit-learn: --help waits for none of them
+        )
 
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; the corpus travels in state_dict.

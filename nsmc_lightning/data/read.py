@@ -11,8 +11,8 @@ from typing import Any
 import pandas as pd
 
 from nsmc_lightning.data.corpus import Corpus, Format, OnBadRows
-from nsmc_lightning.data.records import TEXT_COLUMNS, BadRow, Name, Record, Table, content, decoded, open_table
-from nsmc_lightning.types import UserError
+from nsmc_lightning.data.formats import TEXT_COLUMNS, BadRow, Name, Record, Table, content, decoded, open_table
+from nsmc_lightning.errors import UserError
 
 LONGEST_TEXT = 1_000_000
 """Characters; a longer text is a file whose line ends or quotes went wrong, and would take minutes to tokenise."""

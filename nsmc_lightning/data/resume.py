@@ -4,7 +4,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 from nsmc_lightning.data.sampler import StratifiedSampler, TrainSampler
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 _KEYS = {
     "reviews": "data.batch_size × trainer.devices",

@@ -6,7 +6,7 @@ import unicodedata
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 _NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
 

@@ -18,8 +18,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from nsmc_lightning.model.hidden import FULL_ATTENTION, PADDED_POSITIONS, first_position
-from nsmc_lightning.types import TRAINED_PAD_ID, EncoderLimits, UserError
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.model.fast.states import FULL_ATTENTION, PADDED_POSITIONS, first_position
+from nsmc_lightning.types import TRAINED_PAD_ID, EncoderLimits
 
 # What the families call their dropouts: those on hidden states, and that on attention weights.
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout", "hidden_dropout")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 
 class CrossEntropy(nn.Module):

@@ -13,18 +13,19 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import encoder_limits, load_encoder
-from nsmc_lightning.model.dropout import use_fast_dropout
+from nsmc_lightning.model.fast.dropout import use_fast_dropout
+from nsmc_lightning.model.fast.linear import use_fast_linear
+from nsmc_lightning.model.fast.probe import padded_inputs, probe
+from nsmc_lightning.model.fast.states import first_token_states, token_states
 from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens, through_pooler
-from nsmc_lightning.model.hidden import first_token_states, token_states
-from nsmc_lightning.model.linear import use_fast_linear
 from nsmc_lightning.model.loss import build_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
 from nsmc_lightning.model.optim import parameter_groups, remaining_steps, replan, resolve_warmup, warmup_schedule
-from nsmc_lightning.model.probe import padded_inputs, probe
 from nsmc_lightning.model.step_mean import StepMean
 from nsmc_lightning.model.stored import ENCODER_CONFIG, config_text, stored_backbone
-from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
+from nsmc_lightning.types import Batch, EncoderLimits, Prediction
 
 _CHOICES = {
     "pooling": ("cls", "pooler", "mean"),

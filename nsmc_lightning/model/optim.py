@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 _LAYER = re.compile(r"(?:layer|layers)\.(\d+)\.")  # bert, electra, roberta: layer.N; distilbert: transformer.layer.N
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import transformers
 
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import takes_key
-from nsmc_lightning.types import UserError
 
 ENCODER_CONFIG = "encoder_config"  # the checkpoint's key
 

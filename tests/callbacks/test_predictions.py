@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter, prediction_table, write_table
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 FRAME = pd.DataFrame({"id": ["a", "b", "c", "d"], "text": ["좋다", None, " ", "싫다"], "label": [1, 0, 1, 0]})
 

@@ -5,7 +5,6 @@ import multiprocessing.synchronize
 import os
 import shutil
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -165,11 +164,11 @@ def test_digest_of_a_folder_covers_names_and_bytes_of_its_labels_texts(tmp_path:
     assert len(set(digests)) == 4
 
 
-@pytest.mark.parametrize("rule", ["read.py", "clean.py", "split.py", "encode.py"])
+@pytest.mark.parametrize("rule", ["read.py", "formats.py", "split.py", "a_new_file.py"])
 def test_a_changed_rule_changes_the_digest(rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "data"
-    shutil.copytree(str(resources.files("nsmc_lightning.data")), copy)
-    monkeypatch.setattr(cache.resources, "files", lambda package: copy)
+    shutil.copytree(cache._FOLDER, copy)
+    monkeypatch.setattr(cache, "_FOLDER", copy)
     assert rules_digest.__wrapped__() == rules_digest()
     with (copy / rule).open("a") as file:
         file.write("# changed\n")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nsmc_lightning.data.clean import RULES, clean_test, clean_text, clean_train, has_text, undo_quoting
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 LABELS = ["0", "1"]
 

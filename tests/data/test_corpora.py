@@ -12,7 +12,7 @@ from nsmc_lightning.data.clean import has_text
 from nsmc_lightning.data.corpus import NSMC, Corpus, Label, Source
 from nsmc_lightning.data.download import fetch
 from nsmc_lightning.data.read import read_labelled
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "corpus"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

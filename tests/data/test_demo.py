@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nsmc_lightning.data.demo import SIZES, Part, clean_review, demo_rows, infinitive, particle, phrases, write_demo
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 PAIRS = list(combinations(SIZES, 2))
 PARTICLES = "(?:이|가|은|는|도)? "

@@ -19,7 +19,7 @@ import requests
 from nsmc_lightning.data import download
 from nsmc_lightning.data.corpus import Source
 from nsmc_lightning.data.download import default_cache_dir, fetch
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 CONTENT = "".join(f"{i}\t리뷰 {i}\t{i % 2}\n" for i in range(20_000)).encode()
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -16,13 +16,14 @@ from lightning.pytorch.trainer.states import TrainerFn
 from transformers import AutoTokenizer
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter
-from nsmc_lightning.data import rows
+from nsmc_lightning.data import parts as rows
 from nsmc_lightning.data.corpus import Corpus, Label, Source
 from nsmc_lightning.data.demo import demo_rows
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.data.split import normalise_for_matching
 from nsmc_lightning.data.tokenizer import train_tokenizer
-from nsmc_lightning.types import Batch, Prediction, UserError
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.types import Batch, Prediction
 
 LABELS = [Label("0", "negative"), Label("1", "positive")]
 

@@ -24,7 +24,8 @@ from nsmc_lightning.data.read import read_labelled, read_texts
 from nsmc_lightning.data.sampler import LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.split import normalise_for_matching, split_rows
 from nsmc_lightning.data.tokenizer import train_tokenizer
-from nsmc_lightning.types import Batch, UserError
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.types import Batch
 
 CASES = int(os.environ.get("NSMC_CASES", "100"))
 settings.register_profile(

@@ -13,7 +13,7 @@ import pytest
 
 from nsmc_lightning.data.corpus import NSMC, Corpus, Label, Source
 from nsmc_lightning.data.read import read_labelled, read_texts
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 CORPUS = Corpus("small", Source("train.tsv"), [Label("0", "no"), Label("1", "yes")], id_column="id")
 HEADER = "id\ttext\tlabel\n"

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from nsmc_lightning.data.corpus import Corpus, Label, Source
 from nsmc_lightning.data.demo import demo_rows
 from nsmc_lightning.data.module import NSMCDataModule
-from nsmc_lightning.types import Batch, UserError
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.types import Batch
 
 STEPS = 12  # of an epoch of 186 reviews, 16 at a time
 

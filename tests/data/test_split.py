@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nsmc_lightning.data.clean import clean_train
 from nsmc_lightning.data.split import normalise_for_matching, split_rows
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
 
 
 def frame(texts: list[str], labels: list[int]) -> pd.DataFrame:

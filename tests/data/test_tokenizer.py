@@ -26,7 +26,8 @@ from nsmc_lightning.data.tokenizer import (
     unknown_share,
     unknown_warning,
 )
-from nsmc_lightning.types import EncoderLimits, UserError
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.types import EncoderLimits
 
 REVIEWS = [
     "정말 재미있는 영화였어요",

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nsmc_lightning.checkpoint_io import AtomicCheckpointIO, remove_leftovers
-from nsmc_lightning.types import UserError
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.run.checkpoint_files import AtomicCheckpointIO, remove_leftovers
 from tests.faults.conftest import Run, forkserver
 
 

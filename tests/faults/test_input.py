@@ -15,10 +15,10 @@ import yaml
 from transformers import BertConfig, BertModel
 
 from nsmc_lightning.cli import main
+from nsmc_lightning.commands.trust import restrict_imports
 from nsmc_lightning.data.tokenizer import load_tokenizer
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
-from nsmc_lightning.trust import restrict_imports
-from nsmc_lightning.types import UserError
 from tests.faults.conftest import SMALL
 
 

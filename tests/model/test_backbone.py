@@ -11,9 +11,10 @@ import pytest
 import torch
 from transformers import AutoConfig, BertConfig, BertForMaskedLM, BertModel
 
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import encoder_limits, load_encoder
-from nsmc_lightning.model.hidden import may_be_packed
-from nsmc_lightning.types import TRAINED_PAD_ID, EncoderLimits, UserError
+from nsmc_lightning.model.fast.states import may_be_packed
+from nsmc_lightning.types import TRAINED_PAD_ID, EncoderLimits
 
 
 @pytest.fixture

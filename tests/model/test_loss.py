@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.loss import BinaryCrossEntropy, CrossEntropy, build_loss
-from nsmc_lightning.types import UserError
 
 SETTINGS = [(0.0, None), (0.1, None), (0.0, [0.3, 2.0]), (0.2, [0.3, 2.0])]
 

@@ -24,11 +24,12 @@ from nsmc_lightning.data.batch import ReviewDataset
 from nsmc_lightning.data.encode import Encoded
 from nsmc_lightning.data.pack import row_shape
 from nsmc_lightning.data.sampler import StratifiedSampler
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.fast.probe import padded_inputs
 from nsmc_lightning.model.module import BertClassifierModule, to_probabilities
-from nsmc_lightning.model.probe import padded_inputs
 from nsmc_lightning.model.stored import config_text, stored_backbone
-from nsmc_lightning.types import Batch, EncoderLimits, Prediction, UserError
+from nsmc_lightning.types import Batch, EncoderLimits, Prediction
 from tests.model.conftest import TINY
 
 pytestmark = [

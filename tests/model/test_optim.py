@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.head import ClassifierHead
 from nsmc_lightning.model.optim import parameter_groups, resolve_warmup, warmup_schedule
-from nsmc_lightning.types import UserError
 
 
 def build(config: dict[str, Any], pooler: bool = False) -> tuple[nn.Module, ClassifierHead]:

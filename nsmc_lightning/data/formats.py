@@ -1,0 +1,220 @@
+"""Formats to records: TSV, CSV, JSON lines and Parquet, row by row; a row that cannot be read says where and why."""
+
+import codecs
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow
+import pyarrow.parquet
+
+from nsmc_lightning.data.corpus import Format
+from nsmc_lightning.errors import UserError
+
+TEXT_COLUMNS = ("text", "document", "sentence", "review", "comments")
+"""What a text column is called where nobody says."""
+
+Name = int | str
+
+
+class Record(NamedTuple):
+    """A row: ``line`` where it begins (in Parquet its number), both from 1; ``values`` by column."""
+
+    line: int
+    values: dict[Name, Any]
+
+
+class BadRow(NamedTuple):
+    """A row that is there but cannot be read: ``line`` where it begins, and the ``reason``."""
+
+    line: int
+    reason: str
+
+
+class Table(NamedTuple):
+    """A file's rows; ``names`` of its columns, None where each row has its own (JSON lines)."""
+
+    names: list[Name] | None
+    rows: Iterator[Record | BadRow]
+
+
+def open_table(path: Path, kind: Format, header: bool | None, encoding: str, wanted: Collection[Name]) -> Table:
+    """Opens a file of rows.
+
+    Args:
+        path: the file.
+        kind: tsv, csv, jsonl or parquet.
+        header: whether the first line of a tsv or csv names its columns, else numbered from 0; None: it does where
+            it holds one of ``TEXT_COLUMNS``.
+        encoding: of tsv, csv and jsonl.
+        wanted: the columns that records hold: a table may have a million others.
+
+    Raises:
+        UserError: the file is missing, in another encoding, no Parquet, or repeats a column; while the rows are read,
+            a quote is open to the end of the file, so that nobody can say where its row ends.
+    """
+    if kind == "parquet":
+        return _parquet(path, wanted)
+    if kind == "jsonl":
+        return Table(None, _json_lines(decoded(content(path), str(path), encoding)))
+    return _table(path, kind, header, encoding, wanted)
+
+
+def _table(path: Path, kind: Format, header: bool | None, encoding: str, wanted: Collection[Name]) -> Table:
+    """A TSV or CSV, whose first row decides how many columns there are."""
+    rows = _fields(path, decoded(content(path), str(path), encoding), "\t" if kind == "tsv" else ",")
+    first = next((row for row in rows if isinstance(row, BadRow) or row[1]), None)  # empty lines before it are none
+    if first is None:
+        return Table([], iter(()))
+    if isinstance(first, BadRow):
+        raise UserError(f"{path}, line {first.line}: {first.reason}")
+    if header is None:
+        header = any(name in TEXT_COLUMNS for name in first[1])
+    names: list[Name] = [*first[1]] if header else [*range(len(first[1]))]
+    repeated = [name for name, times in Counter(names).items() if times > 1 and name != ""]
+    if repeated:
+        raise UserError(f"{path}: the header names the column {repeated[0]!r} twice.")
+    return Table(names, _records(rows if header else chain([first], rows), names, wanted))
+
+
+def _records(
+    rows: Iterable[tuple[int, list[str]] | BadRow], names: list[Name], wanted: Collection[Name]
+) -> Iterator[Record | BadRow]:
+    """Empty lines are no rows, except in a table of one column, where they are empty texts."""
+    places = {name: place for place, name in enumerate(names) if name in wanted}
+    for row in rows:
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        line, fields = row
+        if not fields and len(names) > 1:
+            continue
+        fields = fields or [""]
+        if len(fields) == len(names):
+            yield Record(line, {name: fields[place] for name, place in places.items()})
+        else:
+            reason = f"{len(fields)} columns where {len(names)} are expected; a text that holds the separator must "
+            yield BadRow(line, f"{reason}stand in quotes.")
+
+
+def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]] | BadRow]:
+    """Each row's first line and its fields, unquoted as pandas does; what pandas would silently misread is bad."""
+    csv.field_size_limit(2**31 - 1)  # its own limit of 131,072 is below what a text may have
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    line = 1
+    while True:
+        try:
+            yield line, next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            reason = (
+                f"a quote of the row that begins here is open or misplaced ({error}); a text that begins with a quote "
+                'must stand in quotes, with its own doubled: """Good"" they say".'
+            )
+            if "end of data" in str(error):
+                raise UserError(f"{path}, line {line}: {reason}") from error
+            yield BadRow(line, reason)
+        line = reader.line_num + 1
+
+
+def _json_lines(text: str) -> Iterator[Record | BadRow]:
+    # Not splitlines: it would also break at characters that JSON strings may hold, such as U+2028.
+    for line, one in enumerate(text.split("\n"), start=1):
+        if not one.strip():
+            continue
+        try:
+            record = json.loads(one)
+        except json.JSONDecodeError as error:
+            yield BadRow(line, f"not JSON ({error.msg}); each line must be one object.")
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
+            yield BadRow(line, f"not JSON that can be read ({error}).")
+        else:
+            if isinstance(record, dict):
+                yield Record(line, record)
+            else:
+                yield BadRow(line, f"not a JSON object but {type(record).__name__}.")
+
+
+def _parquet(path: Path, wanted: Collection[Name]) -> Table:
+    _refuse_missing(path)
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except _PARQUET_ERRORS as error:
+        raise _no_parquet(path, error) from error
+    names: list[Name] = [*file.schema_arrow.names]
+    return Table(names, _parquet_records(path, file, [name for name in names if name in wanted]))
+
+
+def _parquet_records(path: Path, file: pyarrow.parquet.ParquetFile, columns: list[Name]) -> Iterator[Record]:
+    row = 0
+    try:
+        for batch in file.iter_batches(columns=columns):
+            # Not pandas: it would turn integers with a gap among them into floats.
+            for values in batch.to_pylist():
+                row += 1
+                yield Record(row, values)
+    except _PARQUET_ERRORS as error:
+        raise _no_parquet(path, error) from error
+
+
+_PARQUET_ERRORS = (pyarrow.ArrowException, OSError, ValueError)
+
+
+def _no_parquet(path: Path, error: Exception) -> UserError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(f"{path}: cannot be read as Parquet ({reason[:200]}).")
+
+
+# Bytes to text
+
+
+def content(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    _refuse_missing(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+
+
+def _refuse_missing(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: there is no such file.")
+
+
+def decoded(data: bytes, name: str, encoding: str) -> str:
+    """Bytes as text, without a byte order mark; UTF-8 is never guessed away.
+
+    Raises:
+        UserError: there is no such encoding, or the bytes are not in it; names the line, and what they look like.
+    """
+    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+        encoding = "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except LookupError as error:
+        raise UserError(
+            f"encoding {encoding!r}: there is no such encoding of texts; cp949 and utf-16 are two."
+        ) from error
+    except UnicodeDecodeError as error:
+        line = data[: error.start].decode(encoding, errors="replace").count("\n") + 1
+    likely = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "cp949"
+    asked = encoding.upper().removesuffix("-SIG")
+    try:
+        data.decode(likely)
+    except UnicodeDecodeError:
+        raise UserError(f"{name}, line {line}: not {asked}; save the file as UTF-8.") from None
+    raise UserError(
+        f"{name}, line {line}: not {asked}; it reads as {likely.upper()}. Give --data.encoding {likely} for a file to "
+        f"predict, `encoding: {likely}` for a corpus."
+    )

@@ -1,0 +1,106 @@
+"""The checkpoint that ``--ckpt_path`` means: a file, a run's folder, or the newest run's ``last`` or ``best``."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from nsmc_lightning.checkpoint import read_checkpoint
+from nsmc_lightning.errors import UserError
+
+log = logging.getLogger(__name__)
+
+_KEYWORDS = ("last", "best")
+_FOUND = "NSMC_LIGHTNING_CKPT_PATH"  # how the first process of a run tells those that it starts
+
+
+def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", name: str | None = None) -> str:
+    """The file that ``--ckpt_path`` names; what is no keyword and no folder is returned as it is.
+
+    A run's folder, or its checkpoints folder, means ``last.ckpt`` to ``fit`` and the best checkpoint to all else. The
+    newest run is the one that wrote a checkpoint last.
+
+    Args:
+        value: what was given.
+        command: fit, validate, test, predict or classify.
+        log_dir: folder of all runs.
+        name: of the recipe whose newest run is meant; None is the newest of all.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    if value not in _KEYWORDS and not Path(value).is_dir():
+        return value
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if not first and _FOUND in os.environ:
+        return os.environ[_FOUND]
+    if value in _KEYWORDS:
+        folder, wanted = _newest(Path(log_dir), name, value), value
+    else:
+        inner = Path(value) / "checkpoints"
+        folder, wanted = inner if inner.is_dir() else Path(value), "last" if command == "fit" else "best"
+    found = str((_best(folder) if wanted == "best" else _last(folder)).resolve())
+    if first:  # a process that it starts would look later, when another run may have written
+        os.environ[_FOUND] = found
+    _report(f"--ckpt_path {value}: {found}")
+    return found
+
+
+def _newest(log_dir: Path, name: str | None, value: str) -> Path:
+    """The checkpoints folder of the newest run."""
+    runs = [log_dir / name] if name else log_dir.glob("*")
+    found = [
+        (_written(path), _version(path), path) for run in runs for path in run.glob("version_*/checkpoints/*.ckpt")
+    ]
+    if not found:
+        raise UserError(
+            f"--ckpt_path {value}: no run below {log_dir / (name or '')} has a checkpoint.\n"
+            "Name the recipe with --config or --name and the folder of all runs with --log_dir, or give the file."
+        )
+    return max(found)[2].parent
+
+
+def _written(checkpoint: Path) -> int:
+    try:
+        return checkpoint.stat().st_mtime_ns
+    except FileNotFoundError:  # a run that goes on has just replaced it
+        return 0
+
+
+def _version(checkpoint: Path) -> int:
+    number = checkpoint.parent.parent.name.removeprefix("version_")
+    return int(number) if number.isdecimal() else -1
+
+
+def _last(folder: Path) -> Path:
+    path = folder / "last.ckpt"
+    if not path.is_file():
+        raise _missing(path)
+    return path
+
+
+def _best(folder: Path) -> Path:
+    """``best.ckpt``, or where a run keeps several the one that its ``last.ckpt`` says was best."""
+    path = folder / "best.ckpt"
+    if path.is_file():
+        return path
+    if (folder / "last.ckpt").is_file():
+        states: dict[str, Any] = read_checkpoint(str(folder / "last.ckpt")).get("callbacks", {})
+        for key, state in states.items():
+            if key.startswith("ModelCheckpoint") and state["best_model_path"]:
+                kept = folder / Path(state["best_model_path"]).name  # the run may have been moved
+                if kept.is_file():
+                    return kept
+    raise _missing(path)
+
+
+def _missing(path: Path) -> UserError:
+    there = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt"))) or "no checkpoint"
+    return UserError(f"{path}: there is no such file; {path.parent} holds {there}.\nGive one by its path.")
+
+
+@rank_zero_only
+def _report(line: str) -> None:
+    log.info(line)

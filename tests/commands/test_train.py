@@ -1,0 +1,60 @@
+"""A run that resumes under other settings than it was interrupted with, by main(args)."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from nsmc_lightning.cli import main
+from tests.faults.conftest import SMALL
+
+CORPUS = Path(__file__).parents[2] / "configs" / "corpus" / "demo.yaml"
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of two epochs, whose best checkpoint is by the dev loss."""
+    folder = tmp_path_factory.mktemp("resume")
+    settings = {
+        "data": {"corpus": str(CORPUS), "cache_dir": str(folder / "cache"), "max_length": 40},
+        "model": {"backbone": SMALL, "lr": 0.003},
+        "trainer": {"limit_train_batches": 6, "limit_val_batches": 2, "log_every_n_steps": 1},
+        "checkpoint": {"monitor": "val/loss", "mode": "min"},
+    }
+    (folder / "small.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    main(["fit", "--config", str(folder / "small.yaml"), "--log_dir", str(folder), "--trainer.max_epochs=2"])
+    return folder / "small" / "version_0"
+
+
+@pytest.mark.parametrize(
+    "plan", [[], ["--trainer.max_epochs=1"], ["--trainer.max_steps=12"], ["--trainer.accumulate_grad_batches=3"]]
+)
+def test_a_plan_that_is_over_is_refused_and_nothing_is_lost(
+    first: Path, plan: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = pd.read_csv(first / "metrics.csv")
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--ckpt_path", str(first / "checkpoints" / "last.ckpt"), *plan])
+    assert stopped.value.code == 2
+    error = capsys.readouterr().err.partition("error: ")[2].splitlines()
+    assert len(error) == 2
+    assert "nothing is left to train" in error[0]
+    after = pd.read_csv(first / "metrics.csv")
+    columns = [name for name in before if name.split("/")[-1] in ("accuracy", "loss")]
+    pd.testing.assert_frame_equal(after[columns], before[columns])
+
+
+def test_a_longer_plan_trains_on_at_its_own_rates(first: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    last = first / "checkpoints" / "last.ckpt"
+    args = ["--name=longer", "--trainer.max_epochs=4", "--trainer.accumulate_grad_batches=2"]
+    capsys.readouterr()
+    main(["fit", "--ckpt_path", str(last), *args])
+    run = first.parents[2] / "longer" / "version_0"
+    (path,) = [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("checkpoint:")]
+    assert Path(path) == run / "checkpoints" / "best.ckpt"
+    assert Path(path).is_file()
+    metrics = pd.read_csv(run / "metrics.csv")
+    rates = metrics.groupby("step")["lr-AdamW/all_decay"].first().dropna()
+    assert rates.index.tolist() == list(range(12, 18))  # 2 epochs of 6 batches in steps of 2, after 12 steps
+    assert rates.tolist() == pytest.approx([0.003 * (18 - step) / (18 - 2) for step in range(12, 18)])  # 2 of warm-up

@@ -1,0 +1,72 @@
+"""How a process takes a signal, before and during training. What a whole run makes of it is in tests/faults."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
+
+from nsmc_lightning.run.stop import GracefulStop, Stopped
+
+
+def trainer(world_size: int = 1, children: list[Any] | None = None) -> Any:
+    """What the callback asks of a trainer that is not running."""
+    strategy = SimpleNamespace(launcher=SimpleNamespace(procs=children or []))
+    return SimpleNamespace(
+        world_size=world_size,
+        strategy=strategy,
+        local_rank=0,
+        is_global_zero=True,
+        global_step=0,
+        sanity_checking=False,
+    )
+
+
+def test_before_training_a_signal_ends_the_run_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Stopped) as stopped, GracefulStop().watching(trainer(), training=True):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stopped.value.code == 143
+    assert "stopped by SIGTERM; nothing was saved" in capsys.readouterr().err
+
+
+def test_in_training_a_signal_waits_and_a_second_ctrl_c_is_the_system_s() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    stop = GracefulStop()
+    with stop.watching(trainer(), training=True):
+        stop.on_train_start(trainer(), None)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.signal == signal.SIGINT
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert stop.signal == signal.SIGINT  # the first counts
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_an_error_ends_the_processes_that_were_started() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    waiting = trainer(2, [child])
+    with pytest.raises(ValueError, match="broken"), GracefulStop().watching(waiting, training=True):
+        raise ValueError("broken")
+    assert child.wait(600) == -signal.SIGKILL
+    assert not waiting.strategy.launcher.procs
+
+
+def test_an_error_ends_the_processes_that_were_spawned() -> None:
+    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon=True)
+    child.start()
+    with pytest.raises(ValueError, match="broken"), GracefulStop().watching(trainer(2, [child]), training=True):
+        raise ValueError("broken")
+    child.join(600)
+    assert child.exitcode == -signal.SIGKILL
+
+
+def test_lightning_keeps_its_signal_handlers_where_they_are_left_out() -> None:
+    # A private name of Lightning's: under another, its handlers would be back without a word.
+    assert type(Trainer(logger=False, enable_checkpointing=False)._signal_connector) is _SignalConnector
