@@ -17,6 +17,7 @@ import torch.distributed
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from nsmc_lightning.errors import UserError
+from nsmc_lightning.files import whole_file
 from nsmc_lightning.types import Prediction
 
 if TYPE_CHECKING:
@@ -146,18 +147,13 @@ def _writable(text: object) -> object:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table in the format of the path's ending; a file that stands there is replaced once the new is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    """Writes a table in the format of the path's ending; an older file is replaced once the new one is whole."""
+    with whole_file(path) as partial:
         if path.suffix == ".parquet":
-            table.to_parquet(temporary, index=False)
+            table.to_parquet(partial, index=False)
         elif path.suffix == ".jsonl":
-            table.to_json(temporary, orient="records", lines=True, force_ascii=False, double_precision=15)
+            table.to_json(partial, orient="records", lines=True, force_ascii=False, double_precision=15)
         else:
             # All texts in quotes: the csv module leaves a carriage return bare, and readers take it for a line's end.
             separator = "\t" if path.suffix == ".tsv" else ","
-            table.to_csv(temporary, index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            table.to_csv(partial, index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC)

@@ -13,7 +13,6 @@ import os
 import shutil
 import time
 import unicodedata
-import uuid
 import zlib
 from collections.abc import Sequence
 from functools import cache
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from nsmc_lightning.data.encode import Encoded, EncodedPart
+from nsmc_lightning.files import TEMPORARY, new_name, whole_folder
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ _FOLDER = Path(__file__).parent
 # number nor a new file can be forgotten.
 _NO_RULES = ("__init__", "batch", "demo", "download", "module", "pack", "resume", "sampler", "workers")
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "tokenizers")
-_TEMPORARY = ".new-"
 _ABANDONED = 3600  # seconds; an entry is written in a few
 
 
@@ -95,18 +94,8 @@ def store_part(folder: Path, made_from: dict[str, Any], part: EncodedPart) -> No
     """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(folder)
-    entry = entry_folder(folder, made_from)
-    temporary = _new_name(folder)
-    try:
-        temporary.mkdir()
+    with whole_folder(entry_folder(folder, made_from)) as temporary:
         _write(temporary, made_from, part)
-        try:
-            os.rename(temporary, entry)
-        except OSError:
-            if not entry.is_dir():  # otherwise another process was first, with the same content
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 # One entry's files
@@ -159,7 +148,7 @@ def _remove_abandoned(folder: Path) -> None:
 
     By age and not by process id: the cache may be shared by machines and containers, whose ids say nothing here.
     """
-    for temporary in folder.glob(f"{_TEMPORARY}*"):
+    for temporary in folder.glob(f"{TEMPORARY}*"):
         try:
             if time.time() - temporary.stat().st_mtime > _ABANDONED:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -169,14 +158,9 @@ def _remove_abandoned(folder: Path) -> None:
 
 def _discard(entry: Path) -> None:
     """Takes an entry away in one step, so that no other process finds half of it; nothing where it may not."""
-    temporary = _new_name(entry.parent)
+    temporary = new_name(entry.parent)
     try:
         os.rename(entry, temporary)
     except OSError:
         return
     shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _new_name(folder: Path) -> Path:
-    # Not mkdtemp, which lets nobody but its owner in: a cache may be shared.
-    return folder / f"{_TEMPORARY}{uuid.uuid4().hex}"

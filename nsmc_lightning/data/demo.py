@@ -6,7 +6,6 @@ negation turns a phrase round, and of two clauses in contrast the second decides
 dev and test hold pairs of subject and predicate that training has never seen, and no predicate that it lacks.
 """
 
-import os
 import random
 import unicodedata
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from nsmc_lightning.errors import UserError
+from nsmc_lightning.files import whole_file
 
 T = TypeVar("T")
 
@@ -245,9 +245,8 @@ def _write_part(path: Path, rows: list[Row]) -> None:
     content = "\n".join(["id\tdocument\tlabel", *("\t".join(row) for row in rows), ""]).encode()
     if path.is_file() and path.read_bytes() == content:
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def infinitive(stem: str) -> str:

@@ -19,11 +19,7 @@ from tqdm import tqdm
 
 from nsmc_lightning.data.corpus import Source
 from nsmc_lightning.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from nsmc_lightning.files import lock, whole_folder
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two pieces
 _PIECE = 1 << 16  # bytes
@@ -117,27 +113,21 @@ def _part_of_one_writer(target: Path) -> Iterator[Path]:
 
     Where files cannot be locked (some network file systems) it is a run's own, which nobody goes on with later.
     """
-    with target.with_name(f".{target.name}.lock").open("ab") as lock:  # left there: a deleted lock locks nobody out
-        if _locked(lock, target):
+    with target.with_name(f".{target.name}.lock").open("ab") as file:  # left there: a deleted lock locks nobody out
+        if _locked(file, target):
             yield target.with_name(f"{target.name}.part")
             return
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as own:
         yield Path(own) / f"{target.name}.part"
 
 
-def _locked(lock: IO[bytes], target: Path) -> bool:
-    """Takes the lock, which the file's closing or the process's death lets go; False where there are no locks."""
-    if fcntl is None:
-        return False
+def _locked(file: IO[bytes], target: Path) -> bool:
+    """Takes the lock, after another run has released it; False where there are no locks."""
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info(f"{target}: another run is downloading it; waiting.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError:
-        return False
-    return True
+        return lock(file, wait=False)
+    except BlockingIOError:
+        log.info(f"{target}: another run is downloading it; waiting.")
+        return lock(file, wait=True)
 
 
 def _download_rest(url: str, part: Path) -> None:
@@ -211,21 +201,13 @@ def _unpacked(archive: Path, source: Source, cached: Path) -> Path:
 def _unpack(archive: Path, folder: Path) -> None:
     """Unpacks a tar.gz, all of it or nothing: plain files below the folder only, no more than texts could grow to."""
     limit = max(_SMALL, _GROWTH * archive.stat().st_size)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
-        content = Path(temporary) / "content"
-        with gzip.open(archive) as unbounded:
-            stream = _Bounded(unbounded, limit)
-            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar:
-                tar.extractall(content, filter=partial(_plain, limit=limit))
-            # tarfile takes damage for the archive's end: gzip compares its own checksum where it is read to the end.
-            while stream.read(_PIECE):
-                pass
-        try:
-            os.replace(content, folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process was first, with the same content
-                raise
+    with whole_folder(folder) as content, gzip.open(archive) as unbounded:
+        stream = _Bounded(unbounded, limit)
+        with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar:
+            tar.extractall(content, filter=partial(_plain, limit=limit))
+        # tarfile takes damage for the archive's end: gzip compares its own checksum where it is read to the end.
+        while stream.read(_PIECE):
+            pass
 
 
 class _Bounded:

@@ -4,19 +4,13 @@ import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
 from nsmc_lightning.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-_ENDING = ".part"  # of a file that is being written; nobody looks for it
+from nsmc_lightning.files import PARTIAL, lock, to_disk, whole_file
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -36,15 +30,11 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             super().save_checkpoint(checkpoint, path, storage_options)
             return
         target = Path(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}{_ENDING}")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write(checkpoint, partial)
-            os.replace(partial, target)
-            _to_disk(target.parent)
+            with whole_file(target) as partial:
+                _write(checkpoint, partial)
+            to_disk(target.parent)
         except Exception as error:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
             cause = _os_error(error)
             if cause is None:
                 raise
@@ -60,39 +50,18 @@ def remove_leftovers(folders: Iterable[str | Path | None]) -> None:
 
     Where files cannot be locked nobody knows which is which, and all are left alone.
     """
-    for path in [path for folder in folders if folder for path in Path(folder).glob(f".*{_ENDING}")]:
+    for path in [path for folder in folders if folder for path in Path(folder).glob(f".*{PARTIAL}")]:
         with contextlib.suppress(OSError), path.open("rb") as file:
-            if _lock(file, wait=False):  # its writer holds it, and death lets it go
+            if lock(file, wait=False):  # its writer holds it, and death lets it go
                 path.unlink()
 
 
 def _write(checkpoint: dict[str, Any], path: Path) -> None:
     with path.open("wb") as file:
-        _lock(file, wait=True)  # for remove_leftovers alone: without it the file is written as well
+        lock(file, wait=True)  # for remove_leftovers alone: without it the file is written as well
         torch.save(checkpoint, file)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _lock(file: IO[bytes], wait: bool) -> bool:
-    """Whether the file is now this process's alone; not where another has it, nor on a system without such locks."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # ENOSYS, say, on Lustre mounted without flock
-        return False
-    return True
-
-
-def _to_disk(folder: Path) -> None:
-    """Makes a new name in ``folder`` outlast a power cut, where the file system can: the file itself is written."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _os_error(error: BaseException | None) -> OSError | None:

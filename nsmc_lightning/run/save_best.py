@@ -13,6 +13,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
+from nsmc_lightning.files import whole_file
+
 log = logging.getLogger(__name__)
 
 _LIGHTNINGS_NAME = ModelCheckpoint.__qualname__
@@ -128,13 +130,8 @@ def _copy(file: Path, folder: str) -> str:
     if target.exists() and not target.samefile(file):
         return str(file.absolute())
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{file.name}.{os.getpid()}.part")
-        try:
+        with whole_file(target) as partial:
             shutil.copyfile(file, partial)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
     return os.path.join(folder, file.name)  # as ModelCheckpoint spells it: it compares paths as texts
 
 
