@@ -1,40 +1,197 @@
-"""Reading what a checkpoint of this package holds: weights, settings, tokenizer, all as plain types."""
+"""A checkpoint of this package: what it holds, which settings may go with it, and what is rebuilt from it."""
 
 import hashlib
 import json
-import os
 import pickle
 import shutil
-import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from transformers import PreTrainedTokenizerFast
 
+from nsmc_lightning.data.corpus import Label
+from nsmc_lightning.data.tokenizer import load_tokenizer
+from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
+from nsmc_lightning.files import whole_file, whole_folder
+from nsmc_lightning.model.module import BertClassifierModule
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
 RUN = "run"  # what the run came from: recipe, seed, checksums, versions, commit
-ENCODER_CONFIG = "encoder_config"  # the encoder's config.json, text
+_ENCODER_CONFIG = "encoder_config"  # the encoder's config.json, text
 _DATA = "NSMCDataModule"  # where Lightning puts the data module's state
 _WRITTEN_BY = {
-    ENCODER_CONFIG: "BertClassifierModule writes",
+    _ENCODER_CONFIG: "BertClassifierModule writes",
     _DATA: "NSMCDataModule writes where Trainer.fit is given one, datamodule=NSMCDataModule(…)",
 }
+# What evaluation takes over; the trainer's settings are of the machine that trained.
+_EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
+# What decides which rows are the dev part: another choice would measure on rows that were trained on.
+_SPLIT_KEYS = ("split_seed", "dev_fraction")
 
 
-def read_checkpoint(path: str) -> dict[str, Any]:
-    """Reads a checkpoint without running any code it may carry.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that the command line, or a plain ``Trainer``, wrote of this package's model and data.
 
-    Raises:
-        UserError: the file is missing, is not a checkpoint, holds more than plain types, or was not written by this
-            package's model and data, under its command line or a plain ``Trainer``.
+    Args:
+        path: of its file.
+        content: all that is in it, as plain types, by the keys of Lightning, of the two modules and of RunRecord.
     """
+
+    path: str
+    content: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: str) -> "Checkpoint":
+        """Reads a file without running any code it may carry.
+
+        Raises:
+            UserError: the file is missing, is not a checkpoint, holds more than plain types, or was not written by this
+                package's model and data.
+        """
+        content = _load(path)
+        for key, source in _WRITTEN_BY.items():
+            if key not in content:
+                raise UserError(
+                    f"--ckpt_path {path}: not a checkpoint of this package: it has no {key}, which {source}."
+                )
+        if CLI_CONFIG not in content or RUN not in content:
+            content |= _settings_of_modules(content, path)
+        return cls(path, content)
+
+    # What it holds
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings that it was trained with, by room and key, as the command line has them."""
+        return yaml.safe_load(self.content[CLI_CONFIG])
+
+    @property
+    def corpus(self) -> dict[str, Any]:
+        """The corpus that it was trained on."""
+        return self.content[_DATA]["corpus"]
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """That corpus, and the checksums of its files."""
+        return TrainedOn(self.corpus, self.content[RUN]["sha256"])
+
+    @property
+    def global_step(self) -> int:
+        """Optimizer steps that were taken before it was written."""
+        return int(self.content["global_step"])
+
+    # What may go with it
+
+    def settings_for(self, command: str) -> str:
+        """The settings that ``command`` takes over, as YAML: all for fit, else of the trainer's only the precision."""
+        settings = {key: value for key, value in self.settings.items() if key != "ckpt_path"}
+        if command != "fit":
+            precision = settings["trainer"]["precision"]
+            settings = {key: settings[key] for key in _EVALUATION_KEYS}
+            settings["trainer"] = {"precision": precision}
+            settings["data"] = {key: value for key, value in settings["data"].items() if key != "cache_dir"}
+        return yaml.safe_dump(settings, allow_unicode=True)
+
+    def refuse(self, given: Mapping[str, Any]) -> None:
+        """Refuses settings of the model, or of the dev split, that are not those that it was trained with.
+
+        Whether the corpus and its files are those that it was trained on is seen where they are read: see
+        :class:`~nsmc_lightning.data.trained_on.TrainedOn`.
+
+        Args:
+            given: the command's settings, by room and key.
+        """
+        fixed = {f"model.{key}": value for key, value in self.settings["model"].items()}
+        fixed |= {f"data.{key}": self.settings["data"][key] for key in _SPLIT_KEYS}
+        for key, value in fixed.items():
+            room, name = key.split(".")
+            if given[room].get(name) != value:
+                raise UserError(
+                    f"{key} is {given[room].get(name)!r}, but {self.path} was trained with {value!r}: "
+                    "leave it out, or train anew without --ckpt_path."
+                )
+
+    def refuse_labels(self, labels: list[Label]) -> None:
+        """Refuses a corpus with other labels than those that the model's classes stand for."""
+        stored = [(label["value"], label["name"]) for label in self.corpus["labels"]]
+        given = [(label.value, label.name) for label in labels]
+        if given != stored:
+            raise UserError(f"data.corpus has the labels {given}, but {self.path} was trained on {stored}.")
+
+    def refuse_plan(self, max_epochs: int | None, max_steps: int) -> None:
+        """Refuses what cannot be trained on: weights alone, and a plan that ends before the checkpoint."""
+        if "loops" not in self.content:
+            raise UserError(
+                f"--ckpt_path {self.path}: holds weights alone (checkpoint.save_weights_only true), so that no run can "
+                "resume from it.\nGive the last.ckpt of its run."
+            )
+        epochs = self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        for done, planned in ((epochs, max_epochs), (self.global_step, max_steps)):
+            if planned not in (None, -1) and done >= planned:
+                raise self.nothing_left()
+
+    def nothing_left(self) -> UserError:
+        """What a plan is refused with that has no step after the checkpoint."""
+        return UserError(
+            f"--ckpt_path {self.path}: this run's plan is over there, nothing is left to train.\n"
+            "Give a larger --trainer.max_epochs, or --trainer.max_steps."
+        )
+
+    # What is rebuilt from it
+
+    def backbone(self, cache_dir: Path) -> Path:
+        """Writes encoder configuration and tokenizer to a folder that loads like a hub checkpoint.
+
+        The folder is named after its content, and shared by all that need it. One that does not hold exactly that,
+        because someone changed or removed a file, is mended.
+
+        Raises:
+            UserError: ``cache_dir`` cannot be written.
+        """
+        texts = {"config.json": self.content[_ENCODER_CONFIG], **self.content[_DATA]["tokenizer_files"]}
+        digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(texts.items())).encode())
+        folder = cache_dir / "backbones" / digest.hexdigest()[:16]
+        contents = {Path(name).name: text.encode() for name, text in texts.items()}
+        try:
+            if not folder.is_dir():
+                with whole_folder(folder) as temporary:
+                    for name, content in contents.items():
+                        (temporary / name).write_bytes(content)
+            _mend(contents, folder)
+        except OSError as error:
+            raise UserError(
+                f"{folder.parent}: cannot be written ({error.strerror or error}); give --data.cache_dir, or set "
+                "NSMC_LIGHTNING_CACHE."
+            ) from error
+        return folder
+
+    def rebuild(self, cache_dir: Path) -> tuple[BertClassifierModule, PreTrainedTokenizerFast]:
+        """The model in evaluation mode, and its tokenizer.
+
+        Raises:
+            UserError: ``cache_dir`` cannot be written.
+        """
+        folder = str(self.backbone(cache_dir))
+        labels = len(self.corpus["labels"])
+        settings = {**self.settings["model"], "backbone": folder, "pretrained": False, "num_labels": labels}
+        model = BertClassifierModule(**settings)
+        model.load_state_dict(self.content["state_dict"])
+        return model.eval(), load_tokenizer(folder)
+
+
+def _load(path: str) -> dict[str, Any]:
     if not Path(path).is_file():
         raise UserError(f"--ckpt_path {path}: there is no such file.")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch raises whatever the broken bytes lead it to, with advice that is not for us
         if isinstance(error, PermissionError):
             raise UserError(f"--ckpt_path {path}: cannot be read ({error.strerror}).") from error
@@ -47,27 +204,22 @@ def read_checkpoint(path: str) -> dict[str, Any]:
             f"--ckpt_path {path}: cut short, or not a checkpoint that `python -m nsmc_lightning fit` wrote.\nCopy it "
             "anew, or give another of the run, last.ckpt or best.ckpt."
         ) from error
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+    if not isinstance(content, dict) or "state_dict" not in content:
         raise UserError(f"--ckpt_path {path}: not a checkpoint of Lightning.")
-    for key, source in _WRITTEN_BY.items():
-        if key not in checkpoint:
-            raise UserError(f"--ckpt_path {path}: not a checkpoint of this package: it has no {key}, which {source}.")
-    if CLI_CONFIG not in checkpoint or RUN not in checkpoint:
-        _add_settings(checkpoint, path)
-    return checkpoint
+    return content
 
 
-def _add_settings(checkpoint: dict[str, Any], path: str) -> None:
-    """Adds what the command line writes and a plain ``Trainer`` does not, from what the modules have written."""
-    data = checkpoint[_DATA]
+def _settings_of_modules(content: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """What the command line writes and a plain ``Trainer`` does not, from what the modules have written."""
+    data = content[_DATA]
     if "settings" not in data:
         raise UserError(
             f"--ckpt_path {path}: written in Python by an early version, without the data's settings; train anew."
         )
-    hparams = checkpoint["hyper_parameters"].items()
+    hparams = content["hyper_parameters"].items()
     model = {key: value for key, value in hparams if key != "num_labels" and key[0] != "_"}  # _: Lightning's own
     if isinstance(model["backbone"], dict):
-        vocabulary = json.loads(checkpoint[ENCODER_CONFIG])["vocab_size"]
+        vocabulary = json.loads(content[_ENCODER_CONFIG])["vocab_size"]
         model["backbone"] = {"vocab_size": vocabulary, **model["backbone"]}
     settings = {
         "seed_everything": (data["order"] or {}).get("seed", True),
@@ -76,50 +228,10 @@ def _add_settings(checkpoint: dict[str, Any], path: str) -> None:
         "data": {**data["settings"], "corpus": data["corpus"]},
         "trainer": {"precision": None},
     }
-    checkpoint[CLI_CONFIG] = yaml.safe_dump(settings, allow_unicode=True)
-    checkpoint[RUN] = {"sha256": data["sha256"]}
+    return {CLI_CONFIG: yaml.safe_dump(settings, allow_unicode=True), RUN: {"sha256": data["sha256"]}}
 
 
-def unpack_backbone(checkpoint: dict[str, Any], cache_dir: Path) -> Path:
-    """Writes the checkpoint's encoder configuration and tokenizer to a folder that loads like a hub checkpoint.
-
-    The folder is named after its content, and shared by all that need it. One that does not hold exactly that, because
-    somebody changed or removed a file, is mended.
-
-    Raises:
-        UserError: ``cache_dir`` cannot be written.
-    """
-    files: dict[str, str] = {"config.json": checkpoint[ENCODER_CONFIG], **checkpoint[_DATA]["tokenizer_files"]}
-    digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(files.items())).encode())
-    folder = cache_dir / "backbones" / digest.hexdigest()[:16]
-    contents = {Path(name).name: text.encode() for name, text in files.items()}
-    try:
-        if not folder.is_dir():
-            _write_whole(contents, folder)
-        _mend(contents, folder)
-    except OSError as error:
-        raise UserError(
-            f"{folder.parent}: cannot be written ({error.strerror or error}); give --data.cache_dir, or set "
-            "NSMC_LIGHTNING_CACHE."
-        ) from error
-    return folder
-
-
-def _write_whole(contents: dict[str, bytes], folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
-        whole = Path(temporary) / "backbone"
-        whole.mkdir()
-        for name, content in contents.items():
-            (whole / name).write_bytes(content)
-        try:
-            os.replace(whole, folder)
-        except OSError:
-            if not folder.is_dir():  # otherwise another process was first
-                raise
-
-
-def _mend(contents: dict[str, bytes], folder: Path) -> None:
+def _mend(contents: Mapping[str, bytes], folder: Path) -> None:
     """Replaces one by one the files that differ: a process that reads the folder finds each old or new, and whole."""
     for path in folder.iterdir():
         if path.name not in contents and not path.name.startswith("."):  # hidden files are not loaded
@@ -129,16 +241,14 @@ def _mend(contents: dict[str, bytes], folder: Path) -> None:
         if _content(path) != content:
             if path.is_dir():
                 _remove(path)
-            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unpack-") as temporary:
-                (Path(temporary) / name).write_bytes(content)
-                os.replace(Path(temporary) / name, path)
+            with whole_file(path) as partial:
+                partial.write_bytes(content)
 
 
 def _content(path: Path) -> bytes | None:
-    try:
+    with suppress(OSError):  # missing, a folder, not readable
         return path.read_bytes()
-    except OSError:  # missing, a folder, not readable
-        return None
+    return None
 
 
 def _remove(path: Path) -> None:
@@ -146,8 +256,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def stored_corpus(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The corpus that the checkpoint was trained on, as plain types."""
-    return checkpoint[_DATA]["corpus"]

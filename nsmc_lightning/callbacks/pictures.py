@@ -87,7 +87,7 @@ class Pictures(Callback):
 def _lengths(trainer: Trainer) -> tuple[np.ndarray, np.ndarray, int]:
     """Characters and tokens (before truncation) of each training text, and the limit they are cut at."""
     datamodule = trainer.datamodule  # type: ignore[attr-defined]
-    part = datamodule.parts["train"]
+    part = datamodule.encoded["train"]
     return part.characters, part.encoded.full_lengths, datamodule.max_length
 
 

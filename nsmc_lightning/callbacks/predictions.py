@@ -87,7 +87,7 @@ class PredictionWriter(Callback):
         if not trainer.is_global_zero or (self.output is None and trainer.fast_dev_run):  # type: ignore[attr-defined]
             return
         datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        frame = datamodule.rows[part]
+        frame = datamodule.parts.rows(part)
         labels = datamodule.corpus.label_names
         table = prediction_table(frame, labels, rows, probabilities)
         folder = Path(log_dir or trainer.default_root_dir)  # of a logger that writes no files here, the current one

@@ -6,12 +6,8 @@ from typing import Any
 
 import yaml
 
-from nsmc_lightning.checkpoint import CLI_CONFIG
 from nsmc_lightning.commands.recipes import recipe_file
 from nsmc_lightning.errors import UserError
-
-# What evaluation takes over from a checkpoint; the trainer's settings are of the machine that trained.
-_EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
 
 
 def option(args: list[str], name: str) -> str | None:
@@ -133,15 +129,3 @@ def _settings(config: str) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return settings if isinstance(settings, dict) else {}
-
-
-def stored_config(command: str, checkpoint: dict[str, Any]) -> str:
-    """The checkpoint's settings as YAML; of the trainer's only the precision, where it is not trained on."""
-    stored = yaml.safe_load(checkpoint[CLI_CONFIG])
-    stored.pop("ckpt_path", None)
-    if command != "fit":
-        precision = stored["trainer"]["precision"]
-        stored = {key: stored[key] for key in _EVALUATION_KEYS}
-        stored["trainer"] = {"precision": precision}
-        stored["data"].pop("cache_dir")  # of the machine that trained
-    return yaml.safe_dump(stored, allow_unicode=True)

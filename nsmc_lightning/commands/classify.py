@@ -7,22 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-import torch
-import yaml
-
-from nsmc_lightning.checkpoint import CLI_CONFIG, read_checkpoint, stored_corpus, unpack_backbone
-from nsmc_lightning.data.batch import collate
-from nsmc_lightning.data.clean import clean_text
-from nsmc_lightning.data.download import default_cache_dir
-from nsmc_lightning.data.encode import encode
+from nsmc_lightning.classifier import Classifier
 from nsmc_lightning.data.read import LONGEST_TEXT
-from nsmc_lightning.data.sampler import EvalSampler
-from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.run.newest import find_checkpoint
 
-_MAX_TOKENS = 4096
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, which ends other tools there
 
 
@@ -61,41 +50,6 @@ def _text_of(line: bytes, number: int) -> str:
     if len(text) > LONGEST_TEXT:
         raise UserError(f"standard input, line {number}: {len(text):,} characters, more than {LONGEST_TEXT:,}.")
     return text
-
-
-class Classifier:
-    """A trained classifier, from a checkpoint alone.
-
-    Args:
-        ckpt_path: a checkpoint that ``fit`` wrote.
-
-    Raises:
-        UserError: the file is missing or is no such checkpoint.
-    """
-
-    def __init__(self, ckpt_path: str) -> None:
-        checkpoint = read_checkpoint(ckpt_path)
-        config = yaml.safe_load(checkpoint[CLI_CONFIG])
-        folder = str(unpack_backbone(checkpoint, default_cache_dir()))
-        self.labels = stored_corpus(checkpoint)["labels"]
-        self.unit = stored_corpus(checkpoint)["korean_unit"]
-        self.max_length = config["data"]["max_length"]
-        self.tokenizer = load_tokenizer(folder)
-        self.model = BertClassifierModule(
-            **{**config["model"], "backbone": folder, "pretrained": False, "num_labels": len(self.labels)}
-        )
-        self.model.load_state_dict(checkpoint["state_dict"])
-        self.model.eval()
-
-    @torch.inference_mode()
-    def probabilities(self, texts: Sequence[str]) -> torch.Tensor:
-        """Probability of each class for each text, float32 (N, classes)."""
-        encoded = encode(self.tokenizer, [clean_text(text) for text in texts], self.max_length)
-        result = torch.zeros(len(texts), len(self.labels))
-        for rows in EvalSampler(encoded.lengths, _MAX_TOKENS):
-            batch = collate(encoded, None, rows, int(self.tokenizer.pad_token_id))
-            result[batch.rows] = self.model.predict_step(batch, 0).probabilities.float()
-        return result
 
 
 def _print(classifier: Classifier, texts: Sequence[str], language: str) -> None:

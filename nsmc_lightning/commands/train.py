@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, Timer, TQDMProgressBar
@@ -24,14 +23,14 @@ from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
-from nsmc_lightning.checkpoint import CLI_CONFIG, RUN, read_checkpoint, stored_corpus, unpack_backbone
-from nsmc_lightning.commands.arguments import configs_first, option, run_of, stored_config
+from nsmc_lightning.checkpoint import Checkpoint
+from nsmc_lightning.commands.arguments import configs_first, option, run_of
 from nsmc_lightning.commands.classes import class_mistake
 from nsmc_lightning.commands.keys import Keys
 from nsmc_lightning.commands.refusals import refusals_explained
 from nsmc_lightning.commands.settings import no_trainer, refuse_unwise, refused_by_lightning, save_after_validation
 from nsmc_lightning.commands.trust import denials_explained, restrict_imports
-from nsmc_lightning.data.corpus import NSMC, TrainedOn
+from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.errors import UserError
@@ -64,8 +63,6 @@ _CHECKPOINT_DEFAULTS = {
     "early_stopping.monitor": "val/accuracy",
     "early_stopping.mode": "max",
 }
-# What decides which rows are the dev part: another choice would measure on rows that were trained on.
-_SPLIT_KEYS = ("split_seed", "dev_fraction")
 _NEEDS_MODEL = "needs a trained model: give --ckpt_path FILE."
 
 
@@ -119,8 +116,8 @@ class ClassifierCLI(LightningCLI):
         if self.ckpt_path:
             self.ckpt_path = find_checkpoint(self.ckpt_path, args[0], *run_of(args))
             args = [*args, f"--ckpt_path={self.ckpt_path}"]
-        self.checkpoint = read_checkpoint(self.ckpt_path) if self.ckpt_path else None
-        args = configs_first(args, [] if self.checkpoint is None else [stored_config(args[0], self.checkpoint)])
+        self.checkpoint = Checkpoint.read(self.ckpt_path) if self.ckpt_path else None
+        args = configs_first(args, [] if self.checkpoint is None else [self.checkpoint.settings_for(args[0])])
         self.command = args[0]
         # A shortened key would go past what looks at --config and --ckpt_path ahead of the parser.
         quiet = {"exit_on_error": False, "allow_abbrev": False}
@@ -202,36 +199,20 @@ class ClassifierCLI(LightningCLI):
         if self.subcommand == "fit":
             refuse_unwise(config)
             if self.checkpoint is not None:
-                _refuse_resume(self.checkpoint, config.trainer, self.ckpt_path)
+                self.checkpoint.refuse_plan(config.trainer.max_epochs, config.trainer.max_steps)
             save_after_validation(config)
         if config.name is None:
             config.name = _recipe_name(config.config)
         self.config_text = self._dump(config)
         self.checkpoint_text = self._dump(_with_absolute_paths(config))
         if self.checkpoint is not None:
-            self._take_backbone_from(self.checkpoint, config)
+            self.checkpoint.refuse(config.as_dict())
+            cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
+            config.model.backbone = config.data.tokenizer = str(self.checkpoint.backbone(cache_dir))
+            config.model.pretrained = False
 
     def _dump(self, config: Namespace) -> str:
         return self._parser(self.subcommand).dump(config, skip_none=False)
-
-    def _take_backbone_from(self, checkpoint: dict[str, Any], config: Namespace) -> None:
-        """Encoder and tokenizer come from the checkpoint; a model setting that says otherwise is refused."""
-        stored = yaml.safe_load(checkpoint[CLI_CONFIG])
-        fixed = {f"model.{key}": value for key, value in stored["model"].items()}
-        fixed |= {f"data.{key}": stored["data"][key] for key in _SPLIT_KEYS}
-        given = config.as_dict()
-        for key, value in fixed.items():
-            room, name = key.split(".")
-            if given[room].get(name) != value:
-                raise UserError(
-                    f"{key} is {given[room].get(name)!r}, but {self.ckpt_path} was trained with {value!r}: "
-                    "leave it out, or train anew without --ckpt_path."
-                )
-        cache = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
-        folder = str(unpack_backbone(checkpoint, cache))
-        config.model.backbone = folder
-        config.model.pretrained = False
-        config.data.tokenizer = folder
 
     def instantiate_classes(self) -> None:
         """Lightning's own; what a class refuses comes out as it is, not within the parser's error about its type."""
@@ -249,14 +230,9 @@ class ClassifierCLI(LightningCLI):
 
         Whether its files are split as they were is seen where they are read.
         """
-        if self.checkpoint is None:
-            return
-        corpus = stored_corpus(self.checkpoint)
-        stored = [(label["value"], label["name"]) for label in corpus["labels"]]
-        given = [(label.value, label.name) for label in self.datamodule.corpus.labels]
-        if given != stored:
-            raise UserError(f"data.corpus has the labels {given}, but {self.ckpt_path} was trained on {stored}.")
-        self.datamodule.rows.trained_on = TrainedOn(corpus, self.checkpoint[RUN]["sha256"])
+        if self.checkpoint is not None:
+            self.checkpoint.refuse_labels(self.datamodule.corpus.labels)
+            self.datamodule.parts.trained_on = self.checkpoint.trained_on
 
     # Building the trainer
 
@@ -265,8 +241,9 @@ class ClassifierCLI(LightningCLI):
         config = self.config_init[self.subcommand]
         trainer = config.trainer
         if trainer.logger in (None, True):
-            resumed = None if self.checkpoint is None or self.subcommand != "fit" else self._place()
-            trainer.logger = build_loggers(config.log_dir, config.name, config.log_graph, resumed)
+            resumed = self.checkpoint if self.subcommand == "fit" else None
+            place = None if resumed is None else (Path(resumed.path), resumed.global_step)
+            trainer.logger = build_loggers(config.log_dir, config.name, config.log_graph, place)
         callbacks = self._callbacks(config, logged=bool(trainer.logger))
         given = trainer.callbacks or []
         given = given if isinstance(given, list) else [given]
@@ -284,12 +261,6 @@ class ClassifierCLI(LightningCLI):
             built = Trainer(**settings)
         built._signal_connector = NoSignals(built)
         return built
-
-    def _place(self) -> tuple[Path, int]:
-        """The checkpoint that training goes on from, and its global step."""
-        assert self.checkpoint is not None
-        assert self.ckpt_path is not None
-        return Path(self.ckpt_path), int(self.checkpoint["global_step"])
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
         """Ours, in the order in which they are called; Lightning calls those that write checkpoints last."""
@@ -322,9 +293,9 @@ class ClassifierCLI(LightningCLI):
             _compile(model, datamodule)
         with self.stop.watching(self.trainer, training=True), refused_by_lightning():
             self.trainer.fit(model, datamodule=datamodule, ckpt_path=ckpt_path, weights_only=True)
-        stepped = self.checkpoint is None or self.trainer.global_step > self.checkpoint["global_step"]
-        if not stepped and not self.record.last:  # no validation was left to be run either
-            raise _nothing_left(self.ckpt_path)
+        resumed = self.checkpoint
+        if resumed is not None and self.trainer.global_step == resumed.global_step and not self.record.last:
+            raise resumed.nothing_left()  # neither a step nor a validation
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule, ckpt_path: str) -> None:
         """Measures on the dev part."""
@@ -342,29 +313,6 @@ class ClassifierCLI(LightningCLI):
             self.trainer.predict(
                 model, datamodule=datamodule, ckpt_path=ckpt_path, return_predictions=False, weights_only=True
             )
-
-
-def _refuse_resume(checkpoint: dict[str, Any], trainer: Namespace, path: str | None) -> None:
-    """Refuses what cannot be trained on: weights alone, and a plan that ends before the checkpoint.
-
-    Ahead of anything that the run would write.
-    """
-    if "loops" not in checkpoint:
-        raise UserError(
-            f"--ckpt_path {path}: holds weights alone (checkpoint.save_weights_only true), so that no run can resume "
-            "from it.\nGive the last.ckpt of its run."
-        )
-    epochs, steps = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"], checkpoint["global_step"]
-    for done, planned in ((epochs, trainer.max_epochs), (steps, trainer.max_steps)):
-        if planned not in (None, -1) and done >= planned:
-            raise _nothing_left(path)
-
-
-def _nothing_left(path: str | None) -> UserError:
-    return UserError(
-        f"--ckpt_path {path}: this run's plan is over there, nothing is left to train.\n"
-        "Give a larger --trainer.max_epochs, or --trainer.max_steps."
-    )
 
 
 def _compile(model: LightningModule, datamodule: LightningDataModule) -> None:

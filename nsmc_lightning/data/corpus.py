@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 from nsmc_lightning.errors import UserError
 
@@ -114,13 +114,6 @@ class Corpus:
     def label_names(self) -> list[str]:
         """Names of the classes, in the order of their ids."""
         return [label.name for label in self.labels]
-
-
-class TrainedOn(NamedTuple):
-    """What a checkpoint's model was trained on: its ``corpus`` as plain types, and ``sha256`` of each file by name."""
-
-    corpus: dict[str, Any]
-    sha256: dict[str, str]
 
 
 def _stays_below(path: str) -> bool:

@@ -77,9 +77,7 @@ class NSMCDataModule(LightningDataModule):
         encoding: str = "utf-8",
         on_bad_rows: OnBadRows = "error",
     ) -> None:
-        from nsmc_lightning.data.parts import (
-            PartRows,  # pandas, pyarrow and scikit-learn: --help waits for none of them
-        )
+        from nsmc_lightning.data.parts import Parts  # pandas, pyarrow and scikit-learn: --help waits for none of them
 
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; the corpus travels in state_dict.
@@ -93,9 +91,9 @@ class NSMCDataModule(LightningDataModule):
         self.cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self.max_length = max_length
         self.tokenizer: PreTrainedTokenizerFast | None = None
-        self.parts: dict[str, EncodedPart] = {}
+        self.encoded: dict[str, EncodedPart] = {}
         self.data: dict[str, ReviewDataset] = {}
-        self.rows = PartRows(
+        self.parts = Parts(
             self.corpus,
             self.cache_dir / "demo" if self.corpus.generate == "demo" else self.data_dir,
             self.cache_dir,
@@ -120,7 +118,7 @@ class NSMCDataModule(LightningDataModule):
             write_demo(self.cache_dir / "demo")
         command = self.trainer.state.fn
         for part in () if command == "predict" else ("test",) if command == "test" else ("train", "dev"):
-            self.rows.path(part)
+            self.parts.path(part)
 
     def setup(self, stage: str) -> None:
         """Makes what ``stage`` (fit, validate, test or predict) needs, once; cached parts without reading text."""
@@ -134,7 +132,9 @@ class NSMCDataModule(LightningDataModule):
 
     def _make_tokenizer(self) -> PreTrainedTokenizerFast:
         name = self.hparams["tokenizer"]
-        return load_tokenizer(name) if isinstance(name, str) else train_tokenizer(self.rows["train"]["text"], name)
+        return (
+            load_tokenizer(name) if isinstance(name, str) else train_tokenizer(self.parts.rows("train")["text"], name)
+        )
 
     def _preflight(self, tokenizer: PreTrainedTokenizerFast) -> None:
         """Refuses what the trainer's model would compute wrongly, and warns of what is odd."""
@@ -146,11 +146,11 @@ class NSMCDataModule(LightningDataModule):
     def _dataset(self, part: str, tokenizer: PreTrainedTokenizerFast) -> ReviewDataset:
         pad_token_id = int(tokenizer.pad_token_id)
         if part == "predict":
-            texts = [clean_text(text) for text in self.rows[part]["text"].fillna("")]
+            texts = [clean_text(text) for text in self.parts.rows(part)["text"].fillna("")]
             return ReviewDataset(encode(tokenizer, texts, self.max_length), None, pad_token_id)
-        self.parts[part] = kept = self._cached(part, tokenizer)
-        self.rows.refuse_another_split(part)
-        self._checksums[self.rows.source(part).file] = self.rows.made_from(part)["sha256"]
+        self.encoded[part] = kept = self._cached(part, tokenizer)
+        self.parts.refuse_other_rows(part)
+        self._checksums[self.parts.source(part).file] = self.parts.made_from(part)["sha256"]
         self._report(part)
         return ReviewDataset(kept.encoded, kept.labels, pad_token_id)
 
@@ -176,25 +176,25 @@ class NSMCDataModule(LightningDataModule):
         if not self._use_cache:
             return None
         try:
-            rows = self.rows.made_from(part)
+            rows = self.parts.made_from(part)
         except OSError:  # a folder in place of a file, or no right to read it: reading says so better
             return None
         fingerprint = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
         return {"rows": rows, "tokenizer": fingerprint, "max_length": self.max_length, "rules": rules_digest()}
 
     def _encode(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
-        rows = self.rows[part]
-        return encode_part(tokenizer, rows, self.rows.counts[part], self.max_length)
+        rows = self.parts.rows(part)
+        return encode_part(tokenizer, rows, self.parts.counts[part], self.max_length)
 
     def _report(self, part: str) -> None:
         """Logs what cleaning did to a part's file and a warning about unknown tokens, once where parts share a file."""
-        file = self.rows.source(part).file
+        file = self.parts.source(part).file
         title = f"{self.corpus.name}: {file}" + (" (test)" if part == "test" else "")
         if title in self._reported:
             return
         self._reported.add(title)
-        _log_counts(title, self.parts[part].counts)
-        if unknown := self.parts[part].unknown:
+        _log_counts(title, self.encoded[part].counts)
+        if unknown := self.encoded[part].unknown:
             log.warning(unknown)
 
     # Loaders

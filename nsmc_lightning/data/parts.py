@@ -8,20 +8,18 @@ import pandas as pd
 
 from nsmc_lightning.data.cache import file_digest
 from nsmc_lightning.data.clean import clean_test, clean_train, has_text
-from nsmc_lightning.data.corpus import Corpus, OnBadRows, Source, TrainedOn
+from nsmc_lightning.data.corpus import Corpus, OnBadRows, Source
 from nsmc_lightning.data.download import fetch
 from nsmc_lightning.data.read import read_labelled, read_texts
 from nsmc_lightning.data.split import split_rows
+from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
 
 TEST_SEED = 0  # of the test part of a corpus that has none: never the run's seed, or the test set would move with it
 
-# What a file's rows do not follow from. The files themselves are compared by their content, labels by their values.
-_NOT_READ_BY = {"name", "train", "dev", "test", "labels", "id_column", "generate", "licence", "korean_unit"}
 
-
-class PartRows(dict[str, pd.DataFrame]):
-    """Rows of train, dev, test and predict by these names, read when first asked for; ``in`` tells what has been read.
+class Parts:
+    """Files and rows of the parts train, dev, test and predict; files are downloaded and read when first asked for.
 
     Args:
         corpus: the data set.
@@ -32,9 +30,6 @@ class PartRows(dict[str, pd.DataFrame]):
         predict_path: file of the part predict.
         encoding: of that file.
         on_bad_rows: what a row of it that cannot be read leads to, see :func:`~nsmc_lightning.data.read.read_texts`.
-
-    Raises:
-        UserError: on asking for a part whose file is missing, broken, or has changed since its digest was taken.
     """
 
     def __init__(
@@ -48,7 +43,6 @@ class PartRows(dict[str, pd.DataFrame]):
         encoding: str,
         on_bad_rows: OnBadRows,
     ) -> None:
-        super().__init__()
         self.corpus = corpus
         self.data_dir = data_dir
         self.cache_dir = cache_dir
@@ -61,20 +55,8 @@ class PartRows(dict[str, pd.DataFrame]):
         """What cleaning did to the file of each part that was read."""
         self.trained_on: TrainedOn | None = None
         """Where a checkpoint is used: what its model was trained on."""
+        self._rows: dict[str, pd.DataFrame] = {}
         self._digests: dict[Path, str] = {}
-
-    def __missing__(self, part: str) -> pd.DataFrame:
-        if part == "predict":
-            self[part] = self._predict()
-        elif part == "test":
-            self[part] = self._test()
-        elif self.corpus.dev is not None:
-            self[part] = self._cleaned(part)
-        else:
-            rows = self._cleaned("train")
-            self.counts["dev"] = self.counts["train"]
-            self["train"], self["dev"] = split_rows(rows, self.dev_fraction, self.split_seed, "data.dev_fraction")
-        return self[part]
 
     def source(self, part: str) -> Source:
         """The file that train, dev or test is read from."""
@@ -102,44 +84,38 @@ class PartRows(dict[str, pd.DataFrame]):
             "split_seed": self.split_seed,
         }
 
-    def refuse_another_split(self, part: str) -> None:
-        """Refuses rows of the training file that are split otherwise than for the model of the checkpoint in use.
-
-        What is measured on them would have been trained on, and a run that goes on would train on what it measures.
+    def refuse_other_rows(self, part: str) -> None:
+        """Refuses rows of the training file that are not those that the model of the checkpoint in use knows as theirs.
 
         Raises:
-            UserError: it is another file, or another setting of the corpus that decides how it is read or split.
+            UserError: see :meth:`~nsmc_lightning.data.trained_on.TrainedOn.refuse_other_rows`.
         """
-        if self.trained_on is None or self.source(part) != self.corpus.train:
-            return
-        self._refuse_other_settings(self.trained_on.corpus)
-        name = self.trained_on.corpus["train"]["file"]
-        if self.made_from(part)["sha256"] != self.trained_on.sha256.get(name):
-            instead = "train anew without --ckpt_path" if part == "train" else f"give data.corpus.{part} a file"
-            raise UserError(
-                f"{self.path(part)}: not the {name} that the checkpoint was trained on (its sha256 differs), "
-                f"so that {part} would be other rows.\n"
-                f"Name the folder of that file with --data.data_dir, or {instead}."
-            )
+        if self.trained_on is not None and self.source(part) == self.corpus.train:
+            sha256 = self.made_from(part)["sha256"]
+            self.trained_on.refuse_other_rows(self.corpus, part, self.path(part), sha256)
 
-    def _refuse_other_settings(self, trained: dict[str, Any]) -> None:
-        for key in ("dev", "test"):
-            if (getattr(self.corpus, key) is None) != (trained[key] is None):
-                had = "without a" if trained[key] is None else "with a"
-                raise UserError(
-                    f"data.corpus.{key}: the checkpoint was trained {had} file for this part, so that other rows were "
-                    "split off: leave it out, or train anew without --ckpt_path."
-                )
-        unread = _NOT_READ_BY if self.corpus.test is None else {*_NOT_READ_BY, "test_fraction"}
-        for key, now in asdict(self.corpus).items():
-            if key not in unread and key in trained and now != trained[key]:
-                raise UserError(
-                    f"data.corpus.{key} is {now!r}, but the checkpoint was trained with {trained[key]!r}, so that the "
-                    "rows would be others: leave it out, or train anew without --ckpt_path."
-                )
-        now, then = self._values, [label["value"] for label in trained["labels"]]
-        if now != then:
-            raise UserError(f"data.corpus.labels are {now}, but the checkpoint was trained with {then}.")
+    def rows(self, part: str) -> pd.DataFrame:
+        """The part's rows: columns ``id``, ``text``, ``line`` and, but for predict, ``label``.
+
+        Raises:
+            UserError: its file is missing, broken, or has changed since its digest was taken.
+        """
+        if part not in self._rows:
+            self._rows |= self._read_rows(part)
+        return self._rows[part]
+
+    def _read_rows(self, part: str) -> dict[str, pd.DataFrame]:
+        """The rows of a part, and of the one that is split off the same file."""
+        if part == "predict":
+            return {part: self._predict()}
+        if part == "test":
+            return {part: self._test()}
+        if self.corpus.dev is not None:
+            return {part: self._cleaned(part)}
+        rows = self._cleaned("train")
+        self.counts["dev"] = self.counts["train"]
+        train, dev = split_rows(rows, self.dev_fraction, self.split_seed, "data.dev_fraction")
+        return {"train": train, "dev": dev}
 
     # From file to rows
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from nsmc_lightning.checkpoint import read_checkpoint
+from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ def _best(folder: Path) -> Path:
     if path.is_file():
         return path
     if (folder / "last.ckpt").is_file():
-        states: dict[str, Any] = read_checkpoint(str(folder / "last.ckpt")).get("callbacks", {})
+        states: dict[str, Any] = dict(Checkpoint.read(str(folder / "last.ckpt")).content.get("callbacks", {}))
         for key, state in states.items():
             if key.startswith("ModelCheckpoint") and state["best_model_path"]:
                 kept = folder / Path(state["best_model_path"]).name  # the run may have been moved

@@ -80,7 +80,7 @@ class StopAtNonFinite(Callback):
         for (step, _, rows), flag in zip(seen, flags.tolist(), strict=True):
             if flag:
                 path = folder / f"non_finite_{trainer.global_rank}.json"
-                _write(path, trainer.datamodule.rows["train"], step, rows.tolist())  # type: ignore[attr-defined]
+                _write(path, trainer.datamodule.parts.rows("train"), step, rows.tolist())  # type: ignore[attr-defined]
                 said = f"the loss is not finite at step {step}; its reviews are in {path}."
                 break
         trainer.strategy.barrier()  # until every process has written its file

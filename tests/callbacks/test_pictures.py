@@ -57,7 +57,7 @@ class TinyData(LightningDataModule):
         self.corpus = SimpleNamespace(label_names=["negative", "positive", "글쎄"])
         self.labels = torch.arange(ROWS) % CLASSES
         encoded = SimpleNamespace(full_lengths=np.arange(50, 90, 2))
-        self.parts = {"train": SimpleNamespace(characters=np.arange(1, 21), encoded=encoded)}
+        self.encoded = {"train": SimpleNamespace(characters=np.arange(1, 21), encoded=encoded)}
         self.max_length = max_length
 
     def _loader(self) -> DataLoader[Any]:

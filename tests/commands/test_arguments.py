@@ -5,18 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nsmc_lightning.commands.arguments import configs_first, option, run_of, stored_config
+from nsmc_lightning.commands.arguments import configs_first, option, run_of
 from nsmc_lightning.commands.recipes import SHIPPED
 from nsmc_lightning.errors import UserError
-
-STORED = {
-    "ckpt_path": None,
-    "seed_everything": 42,
-    "name": "small",
-    "model": {"lr": 0.1},
-    "data": {"cache_dir": "/there", "max_length": 40},
-    "trainer": {"precision": "bf16-mixed", "devices": 8},
-}
 
 
 @pytest.mark.parametrize("words", [["--name", "a", "--name", "b"], ["--name=a", "--name=b"], ["--name", "b", "--name"]])
@@ -108,15 +99,3 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path, option: str, lines: 
         return
     with pytest.raises(UserError, match=f"^{option} {path}, line {line}: the key {key} "):
         configs_first(["fit", option, str(path)], [])
-
-
-def test_a_checkpoint_brings_all_settings_to_training() -> None:
-    stored = yaml.safe_load(stored_config("fit", {"cli_config": yaml.safe_dump(STORED)}))
-    assert stored == {key: value for key, value in STORED.items() if key != "ckpt_path"}
-
-
-def test_a_checkpoint_brings_to_evaluation_only_what_is_not_of_its_machine() -> None:
-    stored = yaml.safe_load(stored_config("test", {"cli_config": yaml.safe_dump(STORED)}))
-    assert stored["trainer"] == {"precision": "bf16-mixed"}
-    assert stored["data"] == {"max_length": 40}
-    assert stored["model"] == STORED["model"]

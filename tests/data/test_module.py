@@ -48,12 +48,14 @@ def data(folder: Path, corpus: Corpus | None = None, **settings: int | float) ->
 def test_train_dev_and_test_share_no_text(folder: Path) -> None:
     module = data(folder)
     module.setup("fit")
-    assert "test" not in module.rows
+    assert "test" not in module.parts.counts
     module.setup("test")
-    texts = {part: set(map(normalise_for_matching, module.rows[part]["text"])) for part in ("train", "dev", "test")}
+    texts = {
+        part: set(map(normalise_for_matching, module.parts.rows(part)["text"])) for part in ("train", "dev", "test")
+    }
     assert not texts["train"] & texts["dev"]
     assert not texts["test"] & (texts["train"] | texts["dev"])
-    assert module.rows["train"]["text"].is_unique
+    assert module.parts.rows("train")["text"].is_unique
 
 
 @pytest.mark.parametrize(("command", "asked"), [("predict", []), ("test", ["test"]), ("fit", ["train", "dev"])])
@@ -65,7 +67,7 @@ def test_a_command_fetches_its_own_parts_only(
         command
     ]
     parts: list[str] = []
-    monkeypatch.setattr(module.rows, "path", parts.append)
+    monkeypatch.setattr(module.parts, "path", parts.append)
     module.prepare_data()
     assert parts == asked
 
@@ -98,8 +100,8 @@ def test_the_test_part_is_the_same_whatever_the_seeds(folder: Path) -> None:
         module.setup("fit")
         module.setup("test")
         parts.append(module)
-    assert parts[0].rows["test"].equals(parts[1].rows["test"])
-    assert not parts[0].rows["dev"].equals(parts[1].rows["dev"])
+    assert parts[0].parts.rows("test").equals(parts[1].parts.rows("test"))
+    assert not parts[0].parts.rows("dev").equals(parts[1].parts.rows("dev"))
 
 
 def test_fit_never_opens_the_test_file(folder: Path) -> None:
@@ -116,7 +118,7 @@ def test_batches_hold_every_training_row_once(folder: Path) -> None:
     module = data(folder, batch_size=16)
     module.setup("fit")
     seen = [row for batch in module.train_dataloader() for row in batch.rows.tolist()]
-    assert sorted(seen) == list(range(len(module.rows["train"])))
+    assert sorted(seen) == list(range(len(module.parts.rows("train"))))
 
 
 def test_the_counts_of_cleaning_are_logged_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -177,7 +179,7 @@ def test_a_warm_start_reads_no_text_and_gives_the_same_batches(
         with caplog.at_level("INFO", logger="nsmc_lightning"):
             module = cached(folder, tokenizer)
             module.setup("fit")
-        assert bool(module.rows) == (start == "cold")
+        assert bool(module.parts.counts) == (start == "cold")
         messages.append([record.message for record in caplog.records if record.name.startswith("nsmc_lightning")])
         batches.append([*module.train_dataloader(), *module.val_dataloader()])
     assert [message.count("rows in") for message in messages[0]] == [1, 0]  # and a word on unknown tokens
@@ -192,9 +194,9 @@ def test_cached_tokens_are_those_of_each_text_by_itself(folder: Path, tokenizer:
     cached(folder, tokenizer, max_length=12).setup("fit")
     module = cached(folder, tokenizer, max_length=12)
     module.setup("fit")
-    assert not module.rows
+    assert not module.parts.counts
     part, one_by_one = module.parts["train"], AutoTokenizer.from_pretrained(tokenizer)
-    for row, (text, label) in enumerate(module.rows["train"][["text", "label"]].itertuples(index=False)):
+    for row, (text, label) in enumerate(module.parts.rows("train")[["text", "label"]].itertuples(index=False)):
         assert part.encoded.ids(row).tolist() == one_by_one(text, truncation=True, max_length=12)["input_ids"]
         assert part.encoded.full_lengths[row] == len(one_by_one(text)["input_ids"])
         assert part.characters[row] == len(text)
@@ -232,7 +234,7 @@ def _other_rules(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) 
 
 def _other_corpus(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
     module = cached(folder, tokenizer)
-    module.rows.corpus = replace(module.corpus, labels=LABELS[::-1])
+    module.parts.corpus = replace(module.corpus, labels=LABELS[::-1])
     return module
 
 
@@ -313,7 +315,7 @@ def test_a_cache_that_cannot_be_written_costs_one_warning(
 def test_prediction_input_and_texts_that_train_a_vocabulary_are_not_cached(folder: Path, tokenizer: str) -> None:
     (folder / "in.txt").write_text("좋다\n", encoding="utf-8")
     module = cached(folder, tokenizer)
-    module.rows.predict_path = str(folder / "in.txt")
+    module.parts.predict_path = str(folder / "in.txt")
     module.setup("predict")
     trained = NSMCDataModule(300, module.corpus, data_dir=str(folder), cache_dir=str(folder / "cache"))
     trained.setup("fit")

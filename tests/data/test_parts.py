@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from nsmc_lightning.data.corpus import Corpus, Label, Source, TrainedOn
-from nsmc_lightning.data.parts import PartRows
+from nsmc_lightning.data.corpus import Corpus, Label, Source
+from nsmc_lightning.data.parts import Parts
+from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
 
 LABELS = [Label("0", "negative"), Label("1", "positive")]
@@ -20,9 +21,9 @@ def write(path: Path, word: str) -> None:
     table.to_csv(path, index=False)
 
 
-def part_rows(folder: Path, dev: str | None = None) -> PartRows:
+def parts_of(folder: Path, dev: str | None = None) -> Parts:
     corpus = Corpus("own", Source("train.csv"), LABELS, dev=Source(dev) if dev else None, format="csv")
-    return PartRows(
+    return Parts(
         corpus,
         folder,
         folder / "cache",
@@ -36,62 +37,62 @@ def part_rows(folder: Path, dev: str | None = None) -> PartRows:
 
 def test_train_and_dev_of_one_file_are_read_together(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", "영화")
-    rows = part_rows(tmp_path)
-    assert "dev" not in rows
-    assert len(rows["dev"]) == 4
-    assert set(rows) == {"train", "dev"}
-    assert rows.counts["dev"] == rows.counts["train"]
+    parts = parts_of(tmp_path)
+    assert not parts.counts  # nothing was read yet
+    assert len(parts.rows("dev")) == 4
+    assert set(parts.counts) == {"train", "dev"}
+    assert parts.counts["dev"] == parts.counts["train"]
 
 
 def test_a_dev_file_is_read_alone(tmp_path: Path) -> None:
     write(tmp_path / "dev.csv", "평가")
-    rows = part_rows(tmp_path, dev="dev.csv")  # and there is no train.csv
-    assert len(rows["dev"]) == rows.counts["dev"]["rows out"] == 40
-    assert set(rows) == {"dev"}
+    parts = parts_of(tmp_path, dev="dev.csv")  # and there is no train.csv
+    assert len(parts.rows("dev")) == parts.counts["dev"]["rows out"] == 40
+    assert set(parts.counts) == {"dev"}
 
 
 def test_a_file_that_changed_after_its_tokens_were_promised_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", "영화")
-    rows = part_rows(tmp_path)
-    rows.made_from("train")
+    parts = parts_of(tmp_path)
+    parts.made_from("train")
     write(tmp_path / "train.csv", "다른")
     with pytest.raises(UserError, match=r"train\.csv: has changed"):
-        rows["train"]
+        parts.rows("train")
 
 
 def test_predict_needs_a_path(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="predict_path"):
-        part_rows(tmp_path)["predict"]
+        parts_of(tmp_path).rows("predict")
 
 
 # Beside a checkpoint
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> PartRows:
+def trained(tmp_path: Path) -> Parts:
     """The rows beside a checkpoint that was trained on them."""
     write(tmp_path / "train.csv", "영화")
-    rows = part_rows(tmp_path)
+    parts = parts_of(tmp_path)
     digest = hashlib.sha256((tmp_path / "train.csv").read_bytes()).hexdigest()
-    rows.trained_on = TrainedOn(asdict(rows.corpus), {"train.csv": digest})
+    parts.trained_on = TrainedOn(asdict(parts.corpus), {"train.csv": digest})
     for part in ("train", "dev", "test"):
-        rows.refuse_another_split(part)
-    return rows
+        parts.refuse_other_rows(part)
+    return parts
 
 
 @pytest.mark.parametrize("part", ["train", "dev", "test"])
-def test_another_training_file_beside_a_checkpoint_is_refused(part: str, trained: PartRows, tmp_path: Path) -> None:
-    other = part_rows(tmp_path / "other")
+def test_another_training_file_beside_a_checkpoint_is_refused(part: str, trained: Parts, tmp_path: Path) -> None:
+    other = parts_of(tmp_path / "other")
     other.trained_on = trained.trained_on
     (tmp_path / "other").mkdir()
     write(tmp_path / "other" / "train.csv", "다른")
     with pytest.raises(
         UserError, match=r"other/train\.csv: not the train\.csv that the checkpoint.*\n.*--data.data_dir"
     ):
-        other.refuse_another_split(part)
+        other.refuse_other_rows(part)
     other.corpus = replace(other.corpus, name="renamed", train=Source("copy.csv"))
     (tmp_path / "other" / "copy.csv").write_bytes((tmp_path / "train.csv").read_bytes())
-    other.refuse_another_split(part)  # the same rows by another name
+    other.refuse_other_rows(part)  # the same rows by another name
 
 
 @pytest.mark.parametrize(
@@ -110,14 +111,14 @@ def test_another_training_file_beside_a_checkpoint_is_refused(part: str, trained
     ],
 )
 def test_another_reading_or_split_beside_a_checkpoint_is_refused(
-    change: dict[str, Any], key: str, trained: PartRows
+    change: dict[str, Any], key: str, trained: Parts
 ) -> None:
     trained.corpus = replace(trained.corpus, **change)
     with pytest.raises(UserError, match=key):
-        trained.refuse_another_split("train")
+        trained.refuse_other_rows("train")
 
 
-def test_what_decides_no_row_may_differ_beside_a_checkpoint(trained: PartRows, tmp_path: Path) -> None:
+def test_what_decides_no_row_may_differ_beside_a_checkpoint(trained: Parts, tmp_path: Path) -> None:
     trained.corpus = replace(
         trained.corpus,
         name="renamed",
@@ -128,10 +129,10 @@ def test_what_decides_no_row_may_differ_beside_a_checkpoint(trained: PartRows, t
         korean_unit="글",
     )
     for part in ("train", "dev", "test"):
-        trained.refuse_another_split(part)
+        trained.refuse_other_rows(part)
 
 
-def test_a_file_of_its_own_beside_a_checkpoint_may_be_any(trained: PartRows) -> None:
+def test_a_file_of_its_own_beside_a_checkpoint_may_be_any(trained: Parts) -> None:
     trained.corpus = replace(trained.corpus, dev=Source("d.csv"), test=Source("t.csv"), text_column="title")
-    trained.refuse_another_split("dev")
-    trained.refuse_another_split("test")
+    trained.refuse_other_rows("dev")
+    trained.refuse_other_rows("test")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -28,7 +29,7 @@ class Reviews(LightningDataModule):
     """Ten reviews in batches of two."""
 
     def setup(self, stage: str) -> None:
-        self.rows = {"train": pd.DataFrame({"id": [f"id-{i}" for i in range(10)]})}
+        self.parts = SimpleNamespace(rows=lambda part: pd.DataFrame({"id": [f"id-{i}" for i in range(10)]}))
 
     def train_dataloader(self) -> DataLoader[Any]:
         return DataLoader([Rows(first) for first in range(0, 10, 2)], batch_size=None, num_workers=0)

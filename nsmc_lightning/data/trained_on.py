@@ -1,0 +1,65 @@
+"""What a checkpoint's model was trained on, and which rows may not be used with it."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nsmc_lightning.data.corpus import Corpus
+from nsmc_lightning.errors import UserError
+
+# What a file's rows do not follow from. The files themselves are compared by their content, labels by their values.
+_NOT_READ_BY = {"name", "train", "dev", "test", "labels", "id_column", "generate", "licence", "korean_unit"}
+
+
+class TrainedOn(NamedTuple):
+    """A corpus as plain types, and the sha256 of each of its files by name."""
+
+    corpus: dict[str, Any]
+    sha256: dict[str, str]
+
+    def refuse_other_rows(self, corpus: Corpus, part: str, path: Path, sha256: str) -> None:
+        """Refuses rows of the training file that are read or split otherwise than they were for the model.
+
+        What is measured on them would have been trained on, and a resumed run would train on what it measures.
+
+        Args:
+            corpus: the one in use.
+            part: train, dev or test, read from the training file.
+            path: of that file.
+            sha256: of its content.
+
+        Raises:
+            UserError: it is another file, or another setting of the corpus that decides how it is read or split.
+        """
+        self._refuse_other_parts(corpus)
+        self._refuse_other_reading(corpus)
+        name = self.corpus["train"]["file"]
+        if sha256 != self.sha256.get(name):
+            instead = "train anew without --ckpt_path" if part == "train" else f"give data.corpus.{part} a file"
+            raise UserError(
+                f"{path}: not the {name} that the checkpoint was trained on (its sha256 differs), "
+                f"so that {part} would be other rows.\n"
+                f"Name the folder of that file with --data.data_dir, or {instead}."
+            )
+
+    def _refuse_other_parts(self, corpus: Corpus) -> None:
+        for key in ("dev", "test"):
+            if (getattr(corpus, key) is None) != (self.corpus[key] is None):
+                had = "without a" if self.corpus[key] is None else "with a"
+                raise UserError(
+                    f"data.corpus.{key}: the checkpoint was trained {had} file for this part, so that other rows were "
+                    "split off: leave it out, or train anew without --ckpt_path."
+                )
+
+    def _refuse_other_reading(self, corpus: Corpus) -> None:
+        unread = _NOT_READ_BY if corpus.test is None else {*_NOT_READ_BY, "test_fraction"}
+        for key, now in asdict(corpus).items():
+            if key not in unread and key in self.corpus and now != self.corpus[key]:
+                raise UserError(
+                    f"data.corpus.{key} is {now!r}, but the checkpoint was trained with {self.corpus[key]!r}, so that "
+                    "the rows would be others: leave it out, or train anew without --ckpt_path."
+                )
+        given = [label.value for label in corpus.labels]
+        stored = [label["value"] for label in self.corpus["labels"]]
+        if given != stored:
+            raise UserError(f"data.corpus.labels are {given}, but the checkpoint was trained with {stored}.")
