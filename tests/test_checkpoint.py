@@ -104,7 +104,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("os.replace", full)
+    monkeypatch.setattr("os.rename", full)
     with pytest.raises(
         UserError, match=r"backbones: cannot be written \(No space left on device\); give --data\.cache"
     ):
