@@ -27,7 +27,8 @@ STEPS, EPOCHS = "--save_minutes=0", "--save_minutes=10"  # when there is a check
 
 def finished(args: list[str], log: Path, processes: int = 1) -> None:
     run = Forked(["fit", *args], log=log, processes=processes)
-    assert run.end() == 0, run.stderr[-3000:]
+    over = run.end() == 2 and "nothing is left to train" in run.stderr  # the kill came after the last step
+    assert over or run.end() == 0, run.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
