@@ -21,13 +21,13 @@ from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import whole_file, whole_folder
 from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.model.stored import ENCODER_CONFIG
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
 RUN = "run"  # what the run came from: recipe, seed, checksums, versions, commit
-_ENCODER_CONFIG = "encoder_config"  # the encoder's config.json, text
 _DATA = "NSMCDataModule"  # where Lightning puts the data module's state
 _WRITTEN_BY = {
-    _ENCODER_CONFIG: "BertClassifierModule writes",
+    ENCODER_CONFIG: "BertClassifierModule writes",
     _DATA: "NSMCDataModule writes where Trainer.fit is given one, datamodule=NSMCDataModule(…)",
 }
 # What evaluation takes over; the trainer's settings are of the machine that trained.
@@ -126,23 +126,53 @@ class Checkpoint:
         if given != stored:
             raise UserError(f"data.corpus has the labels {given}, but {self.path} was trained on {stored}.")
 
-    def refuse_plan(self, max_epochs: int | None, max_steps: int) -> None:
-        """Refuses what cannot be trained on: weights alone, and a plan that ends before the checkpoint."""
-        if "loops" not in self.content:
+    def refuse_plan(self, max_epochs: int | None, max_steps: int, patience: int) -> None:
+        """Refuses what cannot be trained on: weights alone, and a plan that leaves nothing to train.
+
+        Args:
+            max_epochs: of the plan, ``trainer.max_epochs``.
+            max_steps: of the plan, ``trainer.max_steps``.
+            patience: of the plan, ``early_stopping.patience``.
+        """
+        if "optimizer_states" not in self.content:
             raise UserError(
                 f"--ckpt_path {self.path}: holds weights alone (checkpoint.save_weights_only true), so that no run can "
                 "resume from it.\nGive the last.ckpt of its run."
             )
-        epochs = self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
-        for done, planned in ((epochs, max_epochs), (self.global_step, max_steps)):
-            if planned not in (None, -1) and done >= planned:
-                raise self.nothing_left()
+        if not self._validation_is_pending:
+            for done, planned in ((self._complete_epochs, max_epochs), (self.global_step, max_steps)):
+                if planned not in (None, -1) and done >= planned:
+                    raise self.nothing_left()
+        for name, state in self.content["callbacks"].items():
+            if name.startswith("EarlyStopping") and state["wait_count"] >= patience:
+                raise UserError(
+                    f"--ckpt_path {self.path}: its run ended early, after {state['wait_count']} validations without a "
+                    "better dev metric.\nGive a larger --early_stopping.patience to train on."
+                )
+
+    @property
+    def _complete_epochs(self) -> int:
+        """Epochs all of whose batches were trained on."""
+        loop = self.content["loops"]["fit_loop"]
+        epochs, all_batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["is_last_batch"]
+        # Lightning counts an epoch as processed after its last hooks, also one that max_steps cut off.
+        return (
+            epochs["processed"] + int(all_batches)
+            if epochs["ready"] > epochs["processed"]
+            else (epochs["processed"] - int(not all_batches))
+        )
+
+    @property
+    def _validation_is_pending(self) -> bool:
+        """Whether a signal cut the validation short: see :class:`~nsmc_lightning.run.stop.GracefulStop`."""
+        batches = self.content["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["total"]
+        return batches["ready"] > batches["processed"]
 
     def nothing_left(self) -> UserError:
         """What a plan is refused with that has no step after the checkpoint."""
         return UserError(
             f"--ckpt_path {self.path}: this run's plan is over there, nothing is left to train.\n"
-            "Give a larger --trainer.max_epochs, or --trainer.max_steps."
+            "Give a larger --trainer.max_epochs, or --trainer.max_steps or --trainer.max_time where it has one."
         )
 
     # What is rebuilt from it
@@ -156,7 +186,7 @@ class Checkpoint:
         Raises:
             UserError: ``cache_dir`` cannot be written.
         """
-        texts = {"config.json": self.content[_ENCODER_CONFIG], **self.content[_DATA]["tokenizer_files"]}
+        texts = {"config.json": self.content[ENCODER_CONFIG], **self.content[_DATA]["tokenizer_files"]}
         digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(texts.items())).encode())
         folder = cache_dir / "backbones" / digest.hexdigest()[:16]
         contents = {Path(name).name: text.encode() for name, text in texts.items()}
@@ -219,7 +249,7 @@ def _settings_of_modules(content: Mapping[str, Any], path: str) -> dict[str, Any
     hparams = content["hyper_parameters"].items()
     model = {key: value for key, value in hparams if key != "num_labels" and key[0] != "_"}  # _: Lightning's own
     if isinstance(model["backbone"], dict):
-        vocabulary = json.loads(content[_ENCODER_CONFIG])["vocab_size"]
+        vocabulary = json.loads(content[ENCODER_CONFIG])["vocab_size"]
         model["backbone"] = {"vocab_size": vocabulary, **model["backbone"]}
     settings = {
         "seed_everything": (data["order"] or {}).get("seed", True),

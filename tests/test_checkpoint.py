@@ -4,6 +4,7 @@ import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -121,3 +122,50 @@ def test_a_checkpoint_brings_to_evaluation_only_what_is_not_of_its_machine() -> 
     assert stored["trainer"] == {"precision": "bf16-mixed"}
     assert stored["data"] == {"max_length": 40}
     assert stored["model"] == STORED["model"]
+
+
+def progress(ready: int, processed: int, last_batch: bool, validated: bool = True) -> dict[str, Any]:
+    """A checkpoint's keys of training, as Lightning names them."""
+    loop = {
+        "epoch_progress": {"current": {"ready": ready, "processed": processed}},
+        "epoch_loop.batch_progress": {"is_last_batch": last_batch},
+        "epoch_loop.val_loop.batch_progress": {"total": {"ready": 2, "processed": 2 if validated else 1}},
+    }
+    return {"optimizer_states": [], "callbacks": {}, "global_step": 20, "loops": {"fit_loop": loop}}
+
+
+@pytest.mark.parametrize(
+    ("content", "plan", "over"),
+    [
+        (progress(3, 2, last_batch=True), {"max_epochs": 3}, True),  # at the end of the third epoch
+        (progress(3, 2, last_batch=True), {"max_epochs": 4}, False),
+        (progress(3, 2, last_batch=True, validated=False), {"max_epochs": 3}, False),
+        (progress(3, 3, last_batch=True), {"max_epochs": 3}, True),  # behind it
+        (progress(3, 3, last_batch=False), {"max_epochs": 3}, False),  # cut off by max_steps
+        (progress(3, 2, last_batch=False), {"max_epochs": 2}, True),  # within the third epoch
+        (progress(3, 2, last_batch=False), {"max_steps": 20}, True),
+        (progress(3, 2, last_batch=False), {"max_steps": 21}, False),
+        (progress(3, 2, last_batch=False), {"max_epochs": None}, False),
+    ],
+)
+def test_a_plan_that_is_over_is_refused(content: dict[str, Any], plan: dict[str, Any], over: bool) -> None:
+    arguments = {"max_epochs": -1, "max_steps": -1, "patience": 3, **plan}
+    if over:
+        with pytest.raises(UserError, match="nothing is left to train"):
+            Checkpoint("x.ckpt", content).refuse_plan(**arguments)
+    else:
+        Checkpoint("x.ckpt", content).refuse_plan(**arguments)
+
+
+def test_a_run_that_was_stopped_early_needs_more_patience() -> None:
+    content = {**progress(3, 2, last_batch=True), "callbacks": {"EarlyStopping{...}": {"wait_count": 3}}}
+    Checkpoint("x.ckpt", content).refuse_plan(max_epochs=9, max_steps=-1, patience=4)
+    with pytest.raises(UserError, match=r"--early_stopping\.patience"):
+        Checkpoint("x.ckpt", content).refuse_plan(max_epochs=9, max_steps=-1, patience=3)
+
+
+def test_weights_alone_cannot_be_trained_on() -> None:
+    content = progress(3, 2, last_batch=True)
+    del content["optimizer_states"]
+    with pytest.raises(UserError, match="weights alone"):
+        Checkpoint("x.ckpt", content).refuse_plan(max_epochs=9, max_steps=-1, patience=3)

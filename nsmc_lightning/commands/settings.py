@@ -14,6 +14,16 @@ from nsmc_lightning.types import MEASURES
 _MONITORS = tuple(f"val/{name}" for name in MEASURES)
 
 
+def refuse_seed(seed: int | bool | None) -> None:
+    """Refuses a seed that numpy's generators do not take; True draws one.
+
+    Raises:
+        UserError: it is negative or too large.
+    """
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UserError(f"seed_everything is {seed}: give a number from 0 to {2**32 - 1}.")
+
+
 def refuse_unwise(config: Namespace) -> None:
     """Refuses what would train without end or not at all, or keep another checkpoint than it says.
 
@@ -23,6 +33,9 @@ def refuse_unwise(config: Namespace) -> None:
     trainer = config.trainer
     if trainer.max_epochs is None and trainer.max_steps == -1 and not (trainer.max_time or trainer.fast_dev_run):
         raise UserError("fit needs an end: give --trainer.max_epochs (2 to 4 are usual) or --trainer.max_steps.")
+    for key in ("max_epochs", "max_steps", "limit_train_batches"):
+        if trainer[key] is not None and trainer[key] == 0:
+            raise UserError(f"trainer.{key} is 0: nothing would be trained; leave it out, or give a larger number.")
     if trainer.accumulate_grad_batches < 1:
         raise UserError(f"trainer.accumulate_grad_batches is {trainer.accumulate_grad_batches}: give at least 1.")
     if trainer.overfit_batches:  # Lightning would draw single reviews in order, in place of our batches
@@ -139,6 +152,8 @@ def save_after_validation(config: Namespace) -> None:
     An epoch's training metrics are logged after that, and a run that goes on from there would never log them, but count
     them in those of the next epoch.
     """
+    if config.checkpoint.dirpath is None:  # the folder is this run's alone: a new best.ckpt takes the old one's place
+        config.checkpoint.enable_version_counter = False
     if config.trainer.limit_val_batches != 0:
         for callback, key in (
             ("checkpoint", "save_on_train_epoch_end"),

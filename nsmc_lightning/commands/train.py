@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, LearningRateMonitor, Timer, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, Timer, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -28,7 +28,13 @@ from nsmc_lightning.commands.arguments import configs_first, option, run_of
 from nsmc_lightning.commands.classes import class_mistake
 from nsmc_lightning.commands.keys import Keys
 from nsmc_lightning.commands.refusals import refusals_explained
-from nsmc_lightning.commands.settings import no_trainer, refuse_unwise, refused_by_lightning, save_after_validation
+from nsmc_lightning.commands.settings import (
+    no_trainer,
+    refuse_seed,
+    refuse_unwise,
+    refused_by_lightning,
+    save_after_validation,
+)
 from nsmc_lightning.commands.trust import denials_explained, restrict_imports
 from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.download import default_cache_dir
@@ -44,6 +50,7 @@ from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.run.save_last import SaveLast
 from nsmc_lightning.run.step_seed import StepSeed
 from nsmc_lightning.run.stop import GracefulStop, NoSignals
+from nsmc_lightning.run.stop_early import StopEarly
 from nsmc_lightning.run.validate_at_end import ValidateAtEnd
 
 _NOT_OPTIONS = {
@@ -63,6 +70,7 @@ _CHECKPOINT_DEFAULTS = {
     "early_stopping.monitor": "val/accuracy",
     "early_stopping.mode": "max",
 }
+_CKPT_PATH_HELP = "a checkpoint's file, its run's folder, or last or best of the newest run of the recipe"
 _NEEDS_MODEL = "needs a trained model: give --ckpt_path FILE."
 
 
@@ -155,17 +163,20 @@ class ClassifierCLI(LightningCLI):
         )
         parser.add_argument("--output", type=str | None, help="file for the predictions of test and predict")
         parser.add_lightning_class_args(SaveBest, "checkpoint")
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_lightning_class_args(StopEarly, "early_stopping")
         parser.set_defaults(_CHECKPOINT_DEFAULTS)
         parser.link_arguments("model.backbone", "data.tokenizer", compute_fn=self._tokenizer_of)
         parser.link_arguments("data.corpus", "model.num_labels", compute_fn=_count_labels)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses ``args`` alone; Lightning's own would warn of ``sys.argv`` at every call."""
-        Keys.of(self._parser(self.command)).refuse_unknown(args)
+        commands_parser = self._parser(self.command)
+        next(action for action in commands_parser._actions if action.dest == "ckpt_path").help = _CKPT_PATH_HELP
+        Keys.of(commands_parser).refuse_unknown(args)
         try:
             with denials_explained():
                 self.config = parser.parse_args(args)
+            refuse_seed(self.config[self.command].get("seed_everything"))
         except ArgumentError as error:
             if (mistake := _behind(error)) is not None:
                 raise mistake from error
@@ -199,7 +210,10 @@ class ClassifierCLI(LightningCLI):
         if self.subcommand == "fit":
             refuse_unwise(config)
             if self.checkpoint is not None:
-                self.checkpoint.refuse_plan(config.trainer.max_epochs, config.trainer.max_steps)
+                if config.trainer.fast_dev_run:
+                    raise UserError("trainer.fast_dev_run is for a run from its start: leave --ckpt_path out.")
+                trainer, patience = config.trainer, config.early_stopping.patience
+                self.checkpoint.refuse_plan(trainer.max_epochs, trainer.max_steps, patience)
             save_after_validation(config)
         if config.name is None:
             config.name = _recipe_name(config.config)

@@ -236,6 +236,7 @@ class BertClassifierModule(LightningModule):
 
         The settings may be others than those that the checkpoint's rates were planned with: more epochs, fewer batches.
         """
+        self._step_mean.reset()
         if self.trainer.global_step == 0:
             return
         steps = self.trainer.global_step + remaining_steps(self.trainer)

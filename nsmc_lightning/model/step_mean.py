@@ -14,6 +14,10 @@ class StepMean:
     """
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets the batches of a step that was interrupted."""
         self._unit = 0.0  # the weight that the step's batches are compared to
         self._weight: float | Tensor = 0.0  # of the step's batches so far
 
@@ -44,7 +48,7 @@ class StepMean:
             return
         weight = process_mean(self._weight) if isinstance(self._weight, Tensor) else self._weight
         scale = self._unit * batches / weight
-        self._unit, self._weight = 0.0, 0.0
+        self.reset()
         if isinstance(scale, Tensor) or scale != 1:  # a tensor is not looked at: a GPU would be waited for
             for parameter in parameters:
                 if parameter.grad is not None:

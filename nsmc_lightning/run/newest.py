@@ -82,18 +82,18 @@ def _last(folder: Path) -> Path:
 
 
 def _best(folder: Path) -> Path:
-    """``best.ckpt``, or where a run keeps several the one that its ``last.ckpt`` says was best."""
-    path = folder / "best.ckpt"
-    if path.is_file():
-        return path
+    """The checkpoint that the run's ``last.ckpt`` says was best, or else ``best.ckpt``."""
     if (folder / "last.ckpt").is_file():
-        states: dict[str, Any] = dict(Checkpoint.read(str(folder / "last.ckpt")).content.get("callbacks", {}))
+        states: dict[str, Any] = Checkpoint.read(str(folder / "last.ckpt")).content.get("callbacks", {})
         for key, state in states.items():
-            if key.startswith("ModelCheckpoint") and state["best_model_path"]:
+            if key.startswith("ModelCheckpoint") and state.get("monitor") and state["best_model_path"]:
                 kept = folder / Path(state["best_model_path"]).name  # the run may have been moved
                 if kept.is_file():
                     return kept
-    raise _missing(path)
+    path = folder / "best.ckpt"
+    if not path.is_file():
+        raise _missing(path)
+    return path
 
 
 def _missing(path: Path) -> UserError:

@@ -11,9 +11,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from torch import Tensor
 
-from nsmc_lightning.files import whole_file
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.files import lock, whole_file
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ class SaveBest(ModelCheckpoint):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Dev metrics of the best checkpoint, by their logged names; empty where none was kept by a metric."""
-        return self._metrics.get(self.best_model_path, {})
+        """Dev metrics of the best checkpoint, by their logged names; empty where none is kept by a metric."""
+        return {} if self.monitor is None else self._metrics.get(self.best_model_path, {})
 
     @property
     def state_key(self) -> str:
@@ -60,7 +60,7 @@ class SaveBest(ModelCheckpoint):
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Has the best checkpoints of a resumed run in this run's folder before their paths are taken over."""
-        if trainer.state.fn != "fit" or self.monitor is None:
+        if trainer.state.fn != "fit" or self.monitor is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         states: dict[str, dict[str, Any]] = checkpoint["callbacks"]
         had_best = any(_has_best(key, state) for key, state in states.items())
@@ -71,7 +71,7 @@ class SaveBest(ModelCheckpoint):
             states[self.state_key] = self._with_paths(state, moved) if moved else {}
         if had_best and not states.get(self.state_key):
             _warn(
-                f"{trainer.ckpt_path}: its best checkpoints by {self.monitor} are not beside it; "
+                f"{trainer.ckpt_path}: no best checkpoint by {self.monitor} comes with it; "
                 "the search for the best starts anew."
             )
 
@@ -89,18 +89,27 @@ class SaveBest(ModelCheckpoint):
 
     def _find(self, path: str, beside: Path, state: dict[str, Any]) -> Path | None:
         """The file that a checkpoint is in: beside the one that is resumed from, or where it was written."""
-        for file in (beside / Path(path).name, Path(path)):
-            if file.is_file() and self._score_in(file) == state["best_k_models"].get(path):
+        name = Path(path).name
+        for file in (beside / name, Path(path)):
+            if file.is_file() and self._mark(self._state_in(file), name) == self._mark(state, name):
                 return file
         return None
 
-    def _score_in(self, file: Path) -> Tensor | None:
-        """The score with which a checkpoint was kept, as it says itself."""
+    def _mark(self, state: dict[str, Any], name: str) -> tuple[Any, Any]:
+        """What tells a checkpoint from a later one of its name: its score, and its metrics, which hold its speed."""
+        scores, metrics = (
+            {Path(path).name: value for path, value in state.get(key, {}).items()}
+            for key in ("best_k_models", "metrics")
+        )
+        return scores.get(name, torch.nan), metrics.get(name)
+
+    def _state_in(self, file: Path) -> dict[str, Any]:
+        """The state of this callback in a checkpoint; empty where it cannot be read."""
         try:
             checkpoint = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-            return checkpoint["callbacks"][self.state_key]["current_score"]
+            return checkpoint["callbacks"][self.state_key]
         except Exception:  # torch raises whatever the broken bytes lead it to
-            return None
+            return {}
 
     def _with_paths(self, state: dict[str, Any], moved: dict[str, str]) -> dict[str, Any]:
         """The state with the checkpoints that were found, under the paths that they have now."""
@@ -130,8 +139,15 @@ def _copy(file: Path, folder: str) -> str:
     if target.exists() and not target.samefile(file):
         return str(file.absolute())
     if not target.exists():
-        with whole_file(target) as partial:
-            shutil.copyfile(file, partial)
+        try:
+            with whole_file(target) as partial, partial.open("wb") as output, file.open("rb") as source:
+                lock(output, wait=True)  # as every checkpoint that is being written: no other run may remove it
+                shutil.copyfileobj(source, output)
+        except OSError as error:
+            raise UserError(
+                f"{target}: the best checkpoint so far cannot be copied there ({error.strerror}).\n"
+                "Make room, or choose another folder (--log_dir, --checkpoint.dirpath)."
+            ) from error
     return os.path.join(folder, file.name)  # as ModelCheckpoint spells it: it compares paths as texts
 
 

@@ -18,6 +18,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.environments import LightningEnvironment
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
+from nsmc_lightning.run.validate_at_end import ends
+
 # SIGUSR1 is what SLURM is usually told to send ahead of a job's end (sbatch --signal); Windows has none.
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 _PATIENCE = 30.0  # seconds for the other processes of a run that was stopped to close their files
@@ -143,6 +145,8 @@ class GracefulStop(Callback):
     ) -> None:
         """Stops, with a checkpoint that stands before the validation."""
         if trainer.sanity_checking or trainer.state.fn != "fit" or batch_idx >= self._val_batches:
+            return
+        if ends(trainer):  # the run is over after this validation: Lightning would resume a finished run for nothing
             return
         if signum := self._agreed(trainer):
             progress = trainer.fit_loop.epoch_loop.val_loop.batch_progress

@@ -23,7 +23,7 @@ class ValidateAtEnd(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Makes a validation due where training ends."""
-        if not self._intervals and _ends(trainer):
+        if not self._intervals and ends(trainer):
             for name, every in _EVERY_BATCH.items():
                 self._intervals[name] = getattr(trainer, name)
                 setattr(trainer, name, every)
@@ -35,8 +35,8 @@ class ValidateAtEnd(Callback):
         self._intervals = {}
 
 
-def _ends(trainer: Trainer) -> bool:
-    """Whether training ends with this batch."""
+def ends(trainer: Trainer) -> bool:
+    """Whether training ends with the batch at hand, or the validation after it."""
     if trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps:
         return True
     epochs = trainer.current_epoch + int(trainer.fit_loop.epoch_loop.batch_progress.is_last_batch)

@@ -9,8 +9,8 @@ from lightning.pytorch import Callback
 from lightning.pytorch.loggers import Logger
 
 from nsmc_lightning.commands.classes import missing_package
+from nsmc_lightning.commands.refusals import condense
 from nsmc_lightning.commands.trust import restrict_imports
-from nsmc_lightning.errors import condense
 
 
 class Settings:

@@ -10,14 +10,20 @@ from lightning.pytorch.loops.fetchers import _PrefetchDataFetcher
 from nsmc_lightning.commands.settings import no_trainer, refuse_unwise, refused_by_lightning
 from nsmc_lightning.errors import UserError
 
-DEFAULTS = {"max_epochs": 1, "max_steps": -1, "accumulate_grad_batches": 1, "overfit_batches": 0.0}
+DEFAULTS = {
+    "max_epochs": 1,
+    "max_steps": -1,
+    "limit_train_batches": None,
+    "accumulate_grad_batches": 1,
+    "overfit_batches": 0.0,
+}
 
 
 def settings(**trainer: float) -> Namespace:
     monitored = {"monitor": "val/accuracy", "mode": "max"}
     return Namespace(
         trainer=Namespace(**{**DEFAULTS, "limit_val_batches": None, "enable_checkpointing": None, **trainer}),
-        checkpoint=Namespace(**monitored, every_n_train_steps=None, train_time_interval=None),
+        checkpoint=Namespace(**monitored, dirpath=None, every_n_train_steps=None, train_time_interval=None),
         early_stopping=Namespace(**monitored),
     )
 
@@ -26,6 +32,9 @@ def settings(**trainer: float) -> Namespace:
     ("key", "value", "way_out"),
     [
         ("accumulate_grad_batches", 0, "at least 1"),
+        ("max_epochs", 0, "larger"),
+        ("max_steps", 0, "larger"),
+        ("limit_train_batches", 0.0, "larger"),
         ("overfit_batches", 4, "--trainer.limit_train_batches 4"),
         ("overfit_batches", 0.5, "--trainer.limit_train_batches 0.5"),
     ],

@@ -13,7 +13,7 @@ from nsmc_lightning.run.newest import find_checkpoint
 def write(path: Path, time: int) -> Path:
     """A checkpoint written at that time, whose run says that its best is kept.ckpt."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    best = {"best_model_path": "/another/machine/kept.ckpt"}
+    best = {"monitor": "val/accuracy", "best_model_path": "/another/machine/kept.ckpt"}
     keys = {"cli_config": "", "run": {}, "encoder_config": "", "NSMCDataModule": {}, "state_dict": {}}
     torch.save({**keys, "callbacks": {"ModelCheckpoint{'monitor': 'val/accuracy'}": best}}, path)
     os.utime(path, (time, time))
@@ -66,6 +66,8 @@ def test_where_several_are_kept_the_best_is_the_one_that_last_names(runs: Path) 
     with pytest.raises(UserError, match=r"best\.ckpt: there is no such file; .* holds last\.ckpt, other\.ckpt"):
         find_checkpoint(str(folder), "test")
     kept = write(folder / "kept.ckpt", 1)
+    assert find_checkpoint(str(folder), "test") == str(kept)
+    write(folder / "best.ckpt", 1)  # of a search for the best that another one followed
     assert find_checkpoint(str(folder), "test") == str(kept)
 
 

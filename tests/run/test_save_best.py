@@ -96,3 +96,17 @@ def test_without_the_best_the_search_starts_anew_and_says_so(
     epoch = 1 if lost == "another" else 3
     assert epoch_in(best.best_model_path) == epoch
     assert best.metrics == pytest.approx({"val/accuracy": ACCURACY[epoch], "val/loss": LOSS[epoch]})
+
+
+def test_without_a_monitor_no_checkpoint_is_the_best(tmp_path: Path) -> None:
+    assert fit(tmp_path, 2, monitor=None, save_top_k=-1, filename="{epoch}").metrics == {}
+
+
+def test_a_trial_run_copies_nothing(tmp_path: Path) -> None:
+    fit(tmp_path / "first", 2)
+    trainer = Trainer(default_root_dir=tmp_path, accelerator="cpu", fast_dev_run=True, logger=False)
+    best = SaveBest(dirpath=tmp_path / "second", monitor="val/accuracy", mode="max", filename="best")
+    best.setup(trainer, BoringModel(), "fit")
+    trainer.state.fn = "fit"
+    best.on_load_checkpoint(trainer, BoringModel(), torch.load(tmp_path / "first" / "last.ckpt", weights_only=True))
+    assert not (tmp_path / "second").exists()

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from nsmc_lightning.run.stop import GracefulStop, Stopped
@@ -65,6 +67,29 @@ def test_an_error_ends_the_processes_that_were_spawned() -> None:
         raise ValueError("broken")
     child.join(600)
     assert child.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("epoch", "stops"), [(0, True), (1, False)])
+def test_a_run_s_last_validation_is_finished(tmp_path: Path, epoch: int, stops: bool) -> None:
+    # Behind it nothing is left that a resumed run could do, so it would never be finished.
+    stop = GracefulStop()
+
+    class Signalled(BoringModel):
+        def validation_step(self, batch: Any, batch_idx: int) -> None:
+            stop.signal = signal.SIGTERM if self.trainer.current_epoch == epoch else 0
+
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    limits: dict[str, Any] = {"max_epochs": 2, "limit_train_batches": 1, "limit_val_batches": 2}
+    run = Trainer(
+        default_root_dir=tmp_path, accelerator="cpu", num_sanity_val_steps=0, callbacks=[stop], **quiet, **limits
+    )
+    if stops:
+        with pytest.raises(Stopped):
+            run.fit(Signalled())
+    else:
+        run.fit(Signalled())
+        assert run.fit_loop.epoch_loop.val_loop.batch_progress.current.completed == 2
 
 
 def test_lightning_keeps_its_signal_handlers_where_they_are_left_out() -> None:
