@@ -195,7 +195,7 @@ def test_cached_tokens_are_those_of_each_text_by_itself(folder: Path, tokenizer:
     module = cached(folder, tokenizer, max_length=12)
     module.setup("fit")
     assert not module.parts.counts
-    part, one_by_one = module.parts["train"], AutoTokenizer.from_pretrained(tokenizer)
+    part, one_by_one = module.encoded["train"], AutoTokenizer.from_pretrained(tokenizer)
     for row, (text, label) in enumerate(module.parts.rows("train")[["text", "label"]].itertuples(index=False)):
         assert part.encoded.ids(row).tolist() == one_by_one(text, truncation=True, max_length=12)["input_ids"]
         assert part.encoded.full_lengths[row] == len(one_by_one(text)["input_ids"])
@@ -284,7 +284,7 @@ def _setup_at_once(folder: Path, tokenizer: str, barrier: Any, answers: Any) -> 
     module = cached(folder, tokenizer)
     barrier.wait(timeout=600)
     module.setup("fit")
-    answers.put(hashlib.sha256(module.parts["train"].encoded.tokens.tobytes()).hexdigest())
+    answers.put(hashlib.sha256(module.encoded["train"].encoded.tokens.tobytes()).hexdigest())
 
 
 def test_two_processes_may_set_up_at_once(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.model import probe as tried
 from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.fast import probe as tried
 from nsmc_lightning.model.fast import states as hidden
 from nsmc_lightning.model.fast.probe import Probe, _texts, padded_inputs, probe
 from nsmc_lightning.model.module import BertClassifierModule
