@@ -1,4 +1,4 @@
-"""Keys that there are not, in a command line or in a file, and the nearest that there are."""
+"""Unknown keys in a command line or a file, and the nearest known ones."""
 
 import os
 import re
@@ -110,14 +110,14 @@ class Keys:
             raise UserError(f"{dashes}{key} follows from {dashes}{self.links[key]}: give that one.")
         parts = key.split(".")
         above = [".".join(parts[:i]) for i in range(1, len(parts))]
-        # Below a key that is not a room stand the arguments of a class, which the parser knows.
+        # Keys below one that is no group are arguments of a class, which the parser checks.
         if key in self.helps or any(room in self.helps and not self._is_room(room) for room in above):
             return
         raise UserError(f"{complaint}{way_out(key, self.helps, dashes, command)}")
 
 
 def way_out(key: str, known: Mapping[str, str], dashes: str, command: str) -> str:
-    """What a message says of a key that there is not: which is meant, or how to see all."""
+    """The end of a message about an unknown key: which one is meant, or how to list all."""
     if near := nearest(key, known):
         return f": did you mean {' or '.join(dashes + name for name in near)}?"
     return f"; `python -m nsmc_lightning {command} --help` lists them all."
@@ -155,7 +155,7 @@ def _likeness(key: str, other: str, text: str) -> float:
 
 
 def _shared(words: list[str], others: list[str]) -> float:
-    """Share of the words that stand in both, also shortened: ``max_len``, ``max_length``."""
+    """Share of the words that both have, also shortened: ``max_len``, ``max_length``."""
     found = sum(any(_is_short_for(a, b) or _is_short_for(b, a) for b in others) for a in words)
     return 2 * found / max(len(words) + len(others), 1)
 

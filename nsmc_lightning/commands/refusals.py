@@ -55,7 +55,7 @@ def condense(message: str) -> str:
 
 
 def _refused_value(message: str) -> str | None:
-    """A line of what a key takes, where that is said by a few types and choices; None for any other message."""
+    """A line that says what a key takes, where its types and choices are few; None for any other message."""
     key = re.match(r'Parser key "([^"]+)"', message)
     if key is None:
         return None

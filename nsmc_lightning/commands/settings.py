@@ -74,7 +74,7 @@ def _refuse_unmeasured(config: Namespace) -> None:
         )
 
 
-# What Lightning says as it builds a trainer, and how it is said here; {} is the setting's value.
+# Lightning's messages as it builds a trainer: a pattern, the key, and our message; {} is the setting's value.
 _NO_TRAINER = (
     (
         r"No supported gpu backend|can not run on your system|torch_xla",

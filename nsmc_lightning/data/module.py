@@ -292,7 +292,7 @@ class NSMCDataModule(LightningDataModule):
         if self.trainer is None or self.trainer.state.fn != "fit":
             return
         sampler = self._train_sampler()
-        # Lightning hands its loops' state to nobody, and has its own use for it only later.
+        # Nothing public gives the loops' state this early: Lightning restores its loops from it only later.
         loop = self.trainer._checkpoint_connector._loaded_checkpoint["loops"]["fit_loop"]
         self._place = settle(loop, _limited(len(sampler), self.trainer.limit_train_batches))
         if self._place.batches and not self._place.complete:

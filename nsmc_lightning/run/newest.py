@@ -57,7 +57,7 @@ def _newest(log_dir: Path, name: str | None, value: str) -> Path:
     if not found:
         raise UserError(
             f"--ckpt_path {value}: no run below {log_dir / (name or '')} has a checkpoint.\n"
-            "Name the recipe with --config or --name and the folder of all runs with --log_dir, or give the file."
+            "Give the checkpoint's file or its run's folder, or (not to classify) --config, --name or --log_dir of its run."
         )
     return max(found)[2].parent
 
@@ -65,7 +65,7 @@ def _newest(log_dir: Path, name: str | None, value: str) -> Path:
 def _written(checkpoint: Path) -> int:
     try:
         return checkpoint.stat().st_mtime_ns
-    except FileNotFoundError:  # a run that goes on has just replaced it
+    except FileNotFoundError:  # a running fit has just replaced it
         return 0
 
 

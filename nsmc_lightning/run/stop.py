@@ -30,7 +30,7 @@ class Stopped(SystemExit):
 
     Args:
         signum: the signal's number.
-        checkpoint: what the run goes on from; None where nothing was saved.
+        checkpoint: what the run resumes from; None where nothing was saved.
     """
 
     def __init__(self, signum: int, checkpoint: Path | None = None) -> None:
@@ -54,8 +54,8 @@ class GracefulStop(Callback):
     """Stops training after the step, or the batch of validation, in which any of its processes got a signal.
 
     All processes stop at the same batch: they tell each other of a signal after each, over a connection between their
-    CPUs, so that no device waits. Where a validation is cut short the checkpoint stands before its first batch: a run
-    that goes on from there measures the whole dev part.
+    CPUs, so that no device waits. Where a validation is cut short, the checkpoint is one from before its first batch: the
+    run that resumes measures the whole dev part. A run's last validation is not cut short, as it ends the run.
     """
 
     def __init__(self) -> None:
@@ -222,4 +222,4 @@ def _how_to_go_on(stopped: Stopped, step: int) -> str:
     if stopped.checkpoint is None:
         return f"stopped by {stopped.signal.name}; nothing was saved."
     command = f"python -m nsmc_lightning fit --ckpt_path {stopped.checkpoint}"
-    return f"stopped by {stopped.signal.name} after step {step}; go on with:\n  {command}"
+    return f"stopped by {stopped.signal.name} after step {step}; resume with:\n  {command}"

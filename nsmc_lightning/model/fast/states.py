@@ -72,7 +72,7 @@ def first_token_states(
 
 
 def same_text(attention_mask: Tensor, added: bool) -> Tensor:
-    """Which token may look at which: those of its own text. Padding looks at padding, and nobody at it.
+    """Which token may look at which: those of its own text. Padding looks at padding, and nothing else at it.
 
     *Shape:* ``attention_mask`` int64 (R, W), texts by number; result (R, 1, W, W): bool, or where it is ``added`` to
     the scores float32, 0 where a token may look and -inf elsewhere.
