@@ -57,7 +57,7 @@ def _newest(log_dir: Path, name: str | None, value: str) -> Path:
     if not found:
         raise UserError(
             f"--ckpt_path {value}: no run below {log_dir / (name or '')} has a checkpoint.\n"
-            "Give the checkpoint's file or its run's folder, or (not to classify) --config, --name or --log_dir of its run."
+            "Give the checkpoint's file or its run's folder, or (not to classify) --config, --name or --log_dir."
         )
     return max(found)[2].parent
 

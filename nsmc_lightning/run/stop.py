@@ -54,8 +54,8 @@ class GracefulStop(Callback):
     """Stops training after the step, or the batch of validation, in which any of its processes got a signal.
 
     All processes stop at the same batch: they tell each other of a signal after each, over a connection between their
-    CPUs, so that no device waits. Where a validation is cut short, the checkpoint is one from before its first batch: the
-    run that resumes measures the whole dev part. A run's last validation is not cut short, as it ends the run.
+    CPUs, so that no device waits. Where a validation is cut short, the checkpoint is one from before its first batch:
+    the run that resumes measures the whole dev part. A run's last validation is not cut short, as it ends the run.
     """
 
     def __init__(self) -> None:
