@@ -201,7 +201,7 @@ def test_unreachable_names(hub_cache: Path, name: str) -> None:
 def test_hub_that_does_not_answer(tmp_path: Path) -> None:
     code = (
         "from nsmc_lightning.data.tokenizer import load_tokenizer\n"
-        "from nsmc_lightning.types import UserError\n"
+        "from nsmc_lightning.errors import UserError\n"
         "try:\n    load_tokenizer('klue/bert-base')\nexcept UserError as error:\n    print('refused:', error)"
     )
     environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "NO_PROXY": "127.0.0.1"}
