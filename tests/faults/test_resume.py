@@ -27,8 +27,10 @@ STEPS, EPOCHS = "--save_minutes=0", "--save_minutes=10"  # when there is a check
 
 def finished(args: list[str], log: Path, processes: int = 1) -> None:
     run = Forked(["fit", *args], log=log, processes=processes)
-    over = run.end() == 2 and "nothing is left to train" in run.stderr  # the kill came after the last step
-    assert over or run.end() == 0, run.stderr[-3000:]
+    code = run.end()
+    if code == 2 and "nothing is left to train" in run.stderr:
+        pytest.skip("the kill came after the run's last checkpoint")
+    assert code == 0, run.stderr[-3000:]
 
 
 @pytest.fixture(scope="module")
