@@ -1,0 +1,28 @@
+"""The classifier on a checkpoint that an earlier version wrote, whose predictions that version wrote down."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nsmc_lightning.checkpoint import Checkpoint
+from nsmc_lightning.classifier import Classifier
+
+EARLIER = Path(__file__).parent / "checkpoints" / "6252e12.ckpt"  # commit that wrote it: a tiny BERT on the demo corpus
+POSITIVE = {  # probability of each text, from `test --output` of that commit
+    "보고 나니 캐릭터는 참 신선했는데 후반부가 늘어져요~~": 0.47564905881881714,
+    "하품은 절로 나왔지만 설정 참신하더라고요.": 0.47559890151023865,
+    "방금 봤는데 대사는 빛났어여. 이상 한줄평": 0.4757886826992035,
+}
+
+
+def test_an_earlier_checkpoint_says_what_it_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NSMC_LIGHTNING_CACHE", str(tmp_path))
+    probabilities = Classifier(str(EARLIER)).probabilities([*POSITIVE])
+    torch.testing.assert_close(probabilities[:, 1], torch.tensor([*POSITIVE.values()]), rtol=0, atol=1e-5)
+
+
+def test_training_resumes_from_an_earlier_checkpoint() -> None:
+    checkpoint = Checkpoint.read(str(EARLIER))
+    checkpoint.refuse_plan(max_epochs=3, max_steps=-1, patience=3)  # it is of the second of three epochs
+    assert checkpoint.global_step == 48
