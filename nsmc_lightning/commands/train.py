@@ -74,19 +74,19 @@ _CKPT_PATH_HELP = "a checkpoint's file, its run's folder, or last or best of the
 _NEEDS_MODEL = "needs a trained model: give --ckpt_path FILE."
 
 
-# Warnings of the libraries about what is intended here: the beginning of each, and why it is intended.
-_EXPECTED = {
-    "Experiment logs directory": "a run's folder is claimed before its loggers open it",
-    ".*isinstance.treespec, LeafSpec.. is deprecated": "between lightning and torch",
-    "The '.*_dataloader' does not have many workers": "batches are cut from arrays in memory",
-    "You're resuming from a checkpoint that ended before": "the data module resumes at its place in the epoch",
-    "Checkpoint directory .* exists and is not empty": "a resumed run writes to its own folder",
-    "The ``compute`` method of metric": "training metrics are restored at an epoch's end, and logged without an update",
-}
-_EXPECTED_OF_EVALUATION = {
-    "The dirpath has changed from": "it writes no checkpoints",
-    "Be aware that when using `ckpt_path`, callbacks used to create": "nor does it need what wrote them",
-}
+# Warnings of the libraries about what is intended here.
+_EXPECTED = (
+    "Experiment logs directory",  # a run's folder is claimed before its loggers open it
+    ".*isinstance.treespec, LeafSpec.. is deprecated",  # between lightning and torch
+    "The '.*_dataloader' does not have many workers",  # batches are cut from arrays in memory
+    "You're resuming from a checkpoint that ended before",  # the data module resumes at its place in the epoch
+    "Checkpoint directory .* exists and is not empty",  # a resumed run writes to its own folder
+    "The ``compute`` method of metric",  # training metrics are restored at an epoch's end, and logged without an update
+)
+_EXPECTED_OF_EVALUATION = (
+    "The dirpath has changed from",  # it writes no checkpoints
+    "Be aware that when using `ckpt_path`, callbacks used to create",  # nor does it need what wrote them
+)
 
 
 def run(args: list[str]) -> None:
