@@ -27,7 +27,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         OSError: the folder cannot be made, or the file not be renamed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")  # threads and machines may write one file
     try:
         yield partial
         os.replace(partial, path)
