@@ -120,7 +120,7 @@ class Checkpoint:
                 )
 
     def refuse_labels(self, labels: list[Label]) -> None:
-        """Refuses a corpus with other labels than those that the model's classes stand for."""
+        """Refuses a corpus whose labels are not those of the model's classes."""
         stored = [(label["value"], label["name"]) for label in self.corpus["labels"]]
         given = [(label.value, label.name) for label in labels]
         if given != stored:

@@ -1,4 +1,4 @@
-"""What is wrong with a class that a setting names is said with key, class and the way out."""
+"""A mistake in a class that a setting names gets a line with key, class and the way out."""
 
 from argparse import ArgumentError
 from collections.abc import Iterable

@@ -56,7 +56,7 @@ def test_a_value_error_from_elsewhere_is_the_program_s() -> None:
 
 
 def not_built(**trainer: Any) -> str:
-    """What is said of settings with which there is no trainer."""
+    """The message about settings that no trainer can be built from."""
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     config = Namespace(**{"accelerator": "auto", "strategy": "auto", "devices": "auto", **trainer})
     with pytest.raises(UserError) as refused, no_trainer(config):
