@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from nsmc_lightning.data.tokenizer import unknown_warning
+from nsmc_lightning.data.preflight import unknown_warning
 
 if TYPE_CHECKING:
     import pandas as pd

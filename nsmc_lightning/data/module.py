@@ -21,9 +21,10 @@ from nsmc_lightning.data.demo import write_demo
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.pack import row_shape
+from nsmc_lightning.data.preflight import check_limits, check_tokenizer
 from nsmc_lightning.data.resume import Place, order_of, refuse_another_order, settle
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
-from nsmc_lightning.data.tokenizer import load_tokenizer, preflight, tokenizer_files, train_tokenizer
+from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
 from nsmc_lightning.data.workers import obey_trainer_alone
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.types import Batch, EncoderLimits
@@ -139,9 +140,9 @@ class NSMCDataModule(LightningDataModule):
     def _preflight(self, tokenizer: PreTrainedTokenizerFast) -> None:
         """Refuses what the trainer's model would compute wrongly, and warns of what is odd."""
         limits = getattr(self.trainer.lightning_module, "limits", None) if self.trainer else None
-        if isinstance(limits, EncoderLimits):
-            for warning in preflight(tokenizer, limits, self.max_length):
-                log.warning(warning)
+        check_tokenizer(tokenizer, self.max_length)
+        if isinstance(limits, EncoderLimits) and (warning := check_limits(tokenizer, limits, self.max_length)):
+            log.warning(warning)
 
     def _dataset(self, part: str, tokenizer: PreTrainedTokenizerFast) -> ReviewDataset:
         pad_token_id = int(tokenizer.pad_token_id)
