@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel
 
 from nsmc_lightning import BertClassifierModule, NSMCDataModule
 from nsmc_lightning.cli import main
-from nsmc_lightning.data.demo import demo_rows
+from nsmc_lightning.data.demo.grammar import demo_rows
 from nsmc_lightning.data.tokenizer import train_tokenizer
 
 README = Path(__file__).resolve().parents[1] / "README.md"

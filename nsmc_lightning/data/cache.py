@@ -55,8 +55,8 @@ def file_digest(path: Path, folders: Sequence[str] = ()) -> str:
 def rules_digest() -> str:
     """sha256 of the code that makes tokens of a file, and of the versions of the libraries it calls."""
     digest = hashlib.sha256()
-    for path in sorted(_FOLDER.glob("*.py")):
-        if path.stem not in _NO_RULES:
+    for path in sorted(_FOLDER.rglob("*.py")):
+        if path.relative_to(_FOLDER).parts[0].removesuffix(".py") not in _NO_RULES:
             digest.update(path.read_bytes())
     versions = [importlib.metadata.version(library) for library in _LIBRARIES]
     digest.update(" ".join([*versions, unicodedata.unidata_version]).encode())

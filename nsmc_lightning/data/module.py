@@ -17,7 +17,7 @@ from nsmc_lightning.data.batch import ReviewDataset
 from nsmc_lightning.data.cache import load_part, rules_digest, store_part
 from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
-from nsmc_lightning.data.demo import write_demo
+from nsmc_lightning.data.demo.grammar import write_demo
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.pack import row_shape

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel
 
 from nsmc_lightning.cli import main
 from nsmc_lightning.commands.recipes import recipe_file
-from nsmc_lightning.data.demo import demo_rows
+from nsmc_lightning.data.demo.grammar import demo_rows
 from nsmc_lightning.data.tokenizer import train_tokenizer
 from nsmc_lightning.errors import UserError
 

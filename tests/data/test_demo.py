@@ -1,4 +1,4 @@
-"""The demo corpus: the same everywhere, balanced, and with phrases in dev and test that training never shows."""
+"""The demo corpus: the same on every machine, balanced, and with phrases in dev and test that training lacks."""
 
 import random
 import re
@@ -7,12 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from nsmc_lightning.data.demo import SIZES, Part, clean_review, demo_rows, infinitive, particle, phrases, write_demo
+from nsmc_lightning.data.demo.grammar import (
+    SIZES,
+    Part,
+    clean_review,
+    demo_rows,
+    infinitive,
+    particle,
+    phrases,
+    write_demo,
+)
 from nsmc_lightning.errors import UserError
 
 PAIRS = list(combinations(SIZES, 2))
 PARTICLES = "(?:이|가|은|는|도)? "
-# What may stand between a subject and its predicate.
+# Words between a subject and its predicate.
 ADVERBS = "(?:(?:너무|정말|진짜|참|별로|그다지|전혀|하나도|생각보다|기대했던 것만큼|걱정했던 것만큼) )?(?:안 )?"
 
 
@@ -37,7 +46,7 @@ def test_a_seed_decides_the_rows() -> None:
     rows = demo_rows("dev", 50, seed=3)
     assert rows == demo_rows("dev", 50, seed=3)
     assert rows != demo_rows("dev", 50, seed=4)
-    # Written down: another process, machine or version of Python must make them too.
+    # Another process, machine or version of Python must generate these too.
     assert demo_rows("dev", 2, seed=0) == [
         ("dev-00000", "촬영은 기대했던 것만큼 뛰어나지 않지만 스토리가 재밌다!!", "1"),
         ("dev-00001", "웃음은 참 가득하지만 진심이 느껴지지 않음", "0"),
@@ -45,7 +54,7 @@ def test_a_seed_decides_the_rows() -> None:
 
 
 @pytest.mark.parametrize("part", SIZES)
-def test_files_are_whole_and_balanced(folder: Path, part: Part) -> None:
+def test_files_are_complete_and_balanced(folder: Path, part: Part) -> None:
     header, *rows = read(folder / f"{part}.tsv")
     assert header == ["id", "document", "label"]
     assert len(rows) == SIZES[part]
@@ -69,13 +78,13 @@ def test_parts_share_no_phrase(left: Part, right: Part) -> None:
 
 
 @pytest.mark.parametrize("part", ["dev", "test"])
-def test_training_reviews_hold_no_phrase_of_another_part(part: Part) -> None:
-    # Endings change the last syllable of a stem, where it is not the only one.
+def test_training_reviews_contain_no_phrase_of_another_part(part: Part) -> None:
+    # Endings change the last syllable of a stem, unless it is the only one.
     beginnings = [(phrase.subject, phrase.stem[:-1] or phrase.stem) for phrase in phrases(part)]
     forms = "|".join(f"{subject}{PARTICLES}{ADVERBS}{beginning}" for subject, beginning in beginnings)
     found = re.compile(rf"(?<!\w)(?:{forms})")
     assert not list(filter(found.search, clean_reviews("train")))
-    assert all(map(found.search, clean_reviews(part)))  # the search does find what it looks for
+    assert all(map(found.search, clean_reviews(part)))  # the search works
 
 
 def test_every_predicate_of_dev_and_test_is_in_train() -> None:
@@ -120,7 +129,7 @@ def test_infinitives(stem: str, expected: str) -> None:
     assert infinitive(stem) == expected
 
 
-def test_writing_again_leaves_whole_files_and_mends_a_damaged_one(tmp_path: Path) -> None:
+def test_writing_again_repairs_damaged_files_only(tmp_path: Path) -> None:
     write_demo(tmp_path)
     whole, damaged = tmp_path / "train.tsv", tmp_path / "dev.tsv"
     before, content = whole.stat(), damaged.read_bytes()

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.data import parts as rows
 from nsmc_lightning.data.corpus import Corpus, Label, Source
-from nsmc_lightning.data.demo import demo_rows
+from nsmc_lightning.data.demo.grammar import demo_rows
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.data.split import normalise_for_matching
 from nsmc_lightning.data.tokenizer import train_tokenizer

@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from torch import Tensor, nn
 
 from nsmc_lightning.data.corpus import Corpus, Label, Source
-from nsmc_lightning.data.demo import demo_rows
+from nsmc_lightning.data.demo.grammar import demo_rows
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.types import Batch
