@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent
 # Of this folder, what does not decide which tokens a text becomes. All else does, by its content: neither a version
 # number nor a new file can be forgotten.
-_NO_RULES = ("__init__", "batch", "demo", "download", "module", "pack", "resume", "sampler", "workers")
+_NO_RULES = ("__init__", "batch", "demo", "download", "loader", "module", "resume", "sampler")
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "tokenizers")
 _ABANDONED = 3600  # seconds; an entry is written in a few
 

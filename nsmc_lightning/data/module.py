@@ -7,25 +7,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
-from nsmc_lightning.data.batch import ReviewDataset
+from nsmc_lightning.data.batch import ReviewDataset, row_shape
 from nsmc_lightning.data.cache import load_part, rules_digest, store_part
 from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
 from nsmc_lightning.data.demo.grammar import write_demo
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
-from nsmc_lightning.data.pack import row_shape
+from nsmc_lightning.data.loader import build_loader
 from nsmc_lightning.data.preflight import check_limits, check_tokenizer
 from nsmc_lightning.data.resume import Place, order_of, refuse_another_order, settle
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
-from nsmc_lightning.data.workers import obey_trainer_alone
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.types import Batch, EncoderLimits
 
@@ -211,7 +209,7 @@ class NSMCDataModule(LightningDataModule):
         if packs:
             shape = row_shape(sampler.lengths, sampler.reviews_per_batch)
             dataset = ReviewDataset(dataset.encoded, dataset.labels, dataset.pad_token_id, shape)
-        return self._loader(dataset, sampler)
+        return build_loader(dataset, sampler, self.hparams["num_workers"])
 
     def _train_sampler(self) -> TrainSampler:
         assert self.trainer is not None
@@ -247,19 +245,7 @@ class NSMCDataModule(LightningDataModule):
             rank=self.trainer.global_rank,
             world_size=self.trainer.world_size,
         )
-        return self._loader(dataset, sampler)
-
-    def _loader(self, dataset: ReviewDataset, sampler: TrainSampler | EvalSampler) -> DataLoader[Batch]:
-        workers = self.hparams["num_workers"]
-        return DataLoader(
-            dataset,
-            batch_size=None,  # the sampler yields whole batches
-            sampler=sampler,
-            num_workers=workers,
-            worker_init_fn=obey_trainer_alone,
-            persistent_workers=workers > 0,
-            pin_memory=torch.cuda.is_available(),
-        )
+        return build_loader(dataset, sampler, self.hparams["num_workers"])
 
     # What stands in a checkpoint and in a run's record
 

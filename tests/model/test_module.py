@@ -20,9 +20,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 from transformers import AutoConfig
 
-from nsmc_lightning.data.batch import ReviewDataset
+from nsmc_lightning.data.batch import ReviewDataset, row_shape
 from nsmc_lightning.data.encode import Encoded
-from nsmc_lightning.data.pack import row_shape
 from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
