@@ -40,14 +40,15 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class EncoderLimits:
-    """What an encoder can take, read from its configuration, for the tokenizer's preflight.
+    """What an encoder accepts, for the data module.
 
     ``vocab_size``: rows of the token embedding; ``max_length``: tokens a text may have, None where positions are not a
-    table; ``segments``: rows of the token type embedding, 0 where there is none; ``pad_token_id``: what the
-    configuration believes the padding id to be.
+    table; ``segments``: rows of the token type embedding, 0 where there is none; ``pad_token_id``: the padding id of
+    the encoder's configuration; ``packs_rows``: whether the encoder was found to compute packed rows exactly.
     """
 
     vocab_size: int
     max_length: int | None
     segments: int
     pad_token_id: int | None
+    packs_rows: bool = False

@@ -52,6 +52,7 @@ from nsmc_lightning.run.step_seed import StepSeed
 from nsmc_lightning.run.stop import GracefulStop, NoSignals
 from nsmc_lightning.run.stop_early import StopEarly
 from nsmc_lightning.run.validate_at_end import ValidateAtEnd
+from nsmc_lightning.types import EncoderLimits
 
 _NOT_OPTIONS = {
     *("weights_only", "verbose", "return_predictions"),
@@ -167,6 +168,7 @@ class ClassifierCLI(LightningCLI):
         parser.set_defaults(_CHECKPOINT_DEFAULTS)
         parser.link_arguments("model.backbone", "data.tokenizer", compute_fn=self._tokenizer_of)
         parser.link_arguments("data.corpus", "model.num_labels", compute_fn=_count_labels)
+        parser.link_arguments("model", "data.limits", compute_fn=_limits_of, apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parses ``args`` alone; Lightning's own would warn of ``sys.argv`` at every call."""
@@ -350,6 +352,10 @@ def _count_labels(corpus: Namespace | None) -> int:
     if corpus is None:
         return NSMC.num_labels
     return len(corpus.get("init_args", corpus).labels)  # the parser wraps an optional dataclass
+
+
+def _limits_of(model: BertClassifierModule) -> EncoderLimits:
+    return model.limits
 
 
 def _with_absolute_paths(config: Namespace) -> Namespace:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nsmc_lightning.errors import UserError
@@ -53,6 +53,12 @@ def undo_quoting(text: str) -> str:
     if '"' not in inner or '"' in inner.replace('""', ""):
         return text
     return inner.replace('""', '"')
+
+
+def counts_table(counts: Mapping[str, int]) -> str:
+    """Return the counts of cleaning as lines of text, for the log."""
+    width = max(map(len, counts))
+    return "\n".join(f"  {rule:<{width}} {count:>9,}" for rule, count in counts.items())
 
 
 def has_text(rows: pd.DataFrame) -> pd.Series:

@@ -1,4 +1,4 @@
-"""The rows of each part of a corpus, in order: corpus, download, read, clean, split."""
+"""Files and rows of each part of a corpus: download, read, clean, split."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,21 +15,21 @@ from nsmc_lightning.data.split import split_rows
 from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
 
-TEST_SEED = 0  # of the test part of a corpus that has none: never the run's seed, or the test set would move with it
+TEST_SEED = 0  # of the split of a corpus without a test part: with the run's seed the test set would change
 
 
 class Parts:
-    """Files and rows of the parts train, dev, test and predict; files are downloaded and read when first asked for.
+    """The parts train, dev, test and predict; files are downloaded and read on first use.
 
     Args:
         corpus: the data set.
-        data_dir: folder that holds its files; None is ``cache_dir``, to which they are downloaded.
+        data_dir: folder of its files; None downloads them to ``cache_dir``.
         cache_dir: folder for downloads.
-        dev_fraction: share of train that becomes dev where the corpus has none.
-        split_seed: of that split.
+        dev_fraction: share of train that becomes dev if the corpus has no dev part.
+        split_seed: seed of that split.
         predict_path: file of the part predict.
-        encoding: of that file.
-        on_bad_rows: what a row of it that cannot be read leads to, see :func:`~nsmc_lightning.data.read.read_texts`.
+        encoding: encoding of that file.
+        on_bad_rows: what to do with its unreadable rows, see :func:`~nsmc_lightning.data.read.read_texts`.
     """
 
     def __init__(
@@ -54,58 +54,65 @@ class Parts:
         self.counts: dict[str, dict[str, int]] = {}
         """What cleaning did to the file of each part that was read."""
         self.trained_on: TrainedOn | None = None
-        """Where a checkpoint is used: what its model was trained on."""
+        """What the model of the checkpoint in use was trained on, if there is one."""
         self._rows: dict[str, pd.DataFrame] = {}
         self._digests: dict[Path, str] = {}
 
+    # Files
+
     def source(self, part: str) -> Source:
-        """The file that train, dev or test is read from."""
+        """Return the source of train, dev or test."""
         own = {"train": None, "dev": self.corpus.dev, "test": self.corpus.test}[part]
         return own or self.corpus.train
 
     def path(self, part: str) -> Path:
-        """Where that file is, after it was downloaded if need be."""
+        """Return the file of train, dev or test; it is downloaded first if necessary."""
         return fetch(self.source(part), self.data_dir, self.corpus.name, self.cache_dir)
 
-    def made_from(self, part: str) -> dict[str, Any]:
-        """All that decides which rows a part has, besides the code, as JSON can write it.
+    def sha256(self, part: str) -> str:
+        """Return the checksum of a part's file.
 
         Raises:
-            OSError: the file cannot be read.
+            UserError: the file cannot be read.
         """
         path = self.path(part)
         if path not in self._digests:
             self._digests[path] = self._digest(path)
+        return self._digests[path]
+
+    def key(self, part: str) -> dict[str, Any]:
+        """Return everything that decides a part's rows, except the code, as JSON types."""
         return {
             "part": part,
-            "sha256": self._digests[path],
+            "sha256": self.sha256(part),
             "corpus": asdict(self.corpus),
             "dev_fraction": self.dev_fraction,
             "split_seed": self.split_seed,
         }
 
     def refuse_other_rows(self, part: str) -> None:
-        """Refuses rows of the training file that are not those that the model of the checkpoint in use knows as theirs.
+        """Refuse rows of a training file that is not the one that the checkpoint's model was trained on.
 
         Raises:
             UserError: see :meth:`~nsmc_lightning.data.trained_on.TrainedOn.refuse_other_rows`.
         """
         if self.trained_on is not None and self.source(part) == self.corpus.train:
-            sha256 = self.made_from(part)["sha256"]
-            self.trained_on.refuse_other_rows(self.corpus, part, self.path(part), sha256)
+            self.trained_on.refuse_other_rows(self.corpus, part, self.path(part), self.sha256(part))
+
+    # Rows
 
     def rows(self, part: str) -> pd.DataFrame:
-        """The part's rows: columns ``id``, ``text``, ``line`` and, but for predict, ``label``.
+        """Return a part's rows: columns ``id``, ``text``, ``line`` and, except for predict, ``label``.
 
         Raises:
-            UserError: its file is missing, broken, or has changed since its digest was taken.
+            UserError: the file is missing or broken, or has changed since its checksum was taken.
         """
         if part not in self._rows:
             self._rows |= self._read_rows(part)
         return self._rows[part]
 
     def _read_rows(self, part: str) -> dict[str, pd.DataFrame]:
-        """The rows of a part, and of the one that is split off the same file."""
+        """The rows of a part, and of the part that is split off the same file."""
         if part == "predict":
             return {part: self._predict()}
         if part == "test":
@@ -117,25 +124,23 @@ class Parts:
         train, dev = split_rows(rows, self.dev_fraction, self.split_seed, "data.dev_fraction")
         return {"train": train, "dev": dev}
 
-    # From file to rows
-
     def _cleaned(self, part: str) -> pd.DataFrame:
         raw = self._read(part)
         if self.corpus.test is None and self.source(part) == self.corpus.train:
-            raw, _ = self._without_test(raw)
+            raw, _ = self._split_test_off(raw)
         rows, self.counts[part] = clean_train(raw, self._values, self.corpus.repair_quotes)
         return rows
 
     def _test(self) -> pd.DataFrame:
         raw = self._read("test")
         if self.corpus.test is None:
-            _, raw = self._without_test(raw)
+            _, raw = self._split_test_off(raw)
         file = self.source("test").file
         rows, self.counts["test"] = clean_test(raw, self._values, self.corpus.repair_quotes, file)
         return rows
 
-    def _without_test(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "test_fraction")
+    def _split_test_off(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        return split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "data.corpus.test_fraction")
 
     def _predict(self) -> pd.DataFrame:
         if self.predict_path is None:
@@ -146,13 +151,16 @@ class Parts:
     def _read(self, part: str) -> pd.DataFrame:
         path = self.path(part)
         rows = read_labelled(path, self.corpus)
-        # Rows must be those that the tokens were made from, and an entry of the cache what its key says.
+        # Predictions are written beside rows read at the end of a run, whose tokens may come from the cache.
         if path in self._digests and self._digest(path) != self._digests[path]:
             raise UserError(f"{path}: has changed since this run began to use it; start the run anew.")
         return rows
 
     def _digest(self, path: Path) -> str:
-        return file_digest(path, self._values if self.corpus.format == "folders" else [])
+        try:
+            return file_digest(path, self._values if self.corpus.format == "folders" else [])
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
 
     @property
     def _values(self) -> list[str]:

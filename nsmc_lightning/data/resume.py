@@ -1,46 +1,66 @@
-"""Where training resumes within a checkpoint's epoch, and whether this run takes the reviews in the same order."""
+"""Where training resumes within a checkpoint's epoch, and whether this run orders the reviews as that run did."""
 
 import hashlib
 from typing import Any, NamedTuple
+
+from lightning.pytorch import Trainer
 
 from nsmc_lightning.data.sampler import StratifiedSampler, TrainSampler
 from nsmc_lightning.errors import UserError
 
 _KEYS = {
     "reviews": "data.batch_size × trainer.devices",
-    "packed": "data.packed (as this model takes it)",
+    "packed": "data.packed (with the model's limits)",
     "seed": "seed_everything",
     "max_length": "data.max_length",
 }
 
 
 class Place(NamedTuple):
-    """The epoch that training resumes in, the batches of it that are done, and whether that is all of them."""
+    """The epoch in which training resumes, how many of its batches are done, and whether those are all."""
 
     epoch: int = 0
     batches: int = 0
     complete: bool = False
 
 
-def settle(loop: dict[str, Any], num_batches: int) -> Place:
-    """Reads where a checkpoint was written, and corrects what Lightning 2.6 would resume from wrongly.
-
-    Lightning counts on from the batches of the old run: with fewer or more batches an epoch it would train again on
-    reviews of an epoch that is complete. Of an epoch that ``max_steps`` cut off it would skip the rest, and under
-    ``max_steps`` it takes the batches of an epoch that has ended for some of the next.
+def find_place(trainer: Trainer, batches_per_epoch: int) -> Place:
+    """Return where ``trainer`` resumes from its checkpoint, and correct the loops' state that it restores afterwards.
 
     Args:
-        loop: the state of Lightning's fit loop in the loaded checkpoint, corrected in place.
-        num_batches: of an epoch in this run.
+        trainer: is about to restore its loops.
+        batches_per_epoch: of this run, before ``limit_train_batches``.
+    """
+    limit = trainer.limit_train_batches
+    num_batches = (
+        min(batches_per_epoch, limit)
+        if isinstance(limit, int)
+        else int(batches_per_epoch * (1.0 if limit is None else limit))
+    )
+    return _settle(_loaded_fit_loop(trainer), num_batches)
+
+
+def _loaded_fit_loop(trainer: Trainer) -> dict[str, Any]:
+    """The fit loop's state in the checkpoint that ``trainer`` has loaded."""
+    # Read in Lightning 2.6. The data module's state is restored before the loops, and nothing public has theirs yet.
+    return trainer._checkpoint_connector._loaded_checkpoint["loops"]["fit_loop"]
+
+
+def _settle(loop: dict[str, Any], num_batches: int) -> Place:
+    """Read where a checkpoint was written, and correct, in place, what Lightning 2.6 would resume from wrongly.
+
+    Lightning continues to count from the batches of the old run: with another number of batches per epoch it would
+    train again on reviews of a complete epoch. It would skip the rest of an epoch that ``max_steps`` cut off, and under
+    ``max_steps`` it counts the batches of a finished epoch as batches of the next.
     """
     epochs, batches = loop["epoch_progress"], loop["epoch_loop.batch_progress"]
     both = (epochs["current"], epochs["total"])
     for count in both:
-        count["ready"] = count["started"]  # an epoch whose first hook had not yet run
+        count["ready"] = count["started"]  # an epoch whose first hook had not run yet
     epoch, done = epochs["current"], batches["current"]["processed"]
     complete = batches["is_last_batch"] or done >= num_batches
     if epoch["processed"] == epoch["ready"]:
-        if done and (not complete or epoch["completed"] < epoch["processed"]):  # cut off, or its end is still under way
+        if done and (not complete or epoch["completed"] < epoch["processed"]):  # cut off, or its last hooks are pending
             for count in both:
                 count["processed"] = count["completed"] = count["processed"] - 1
         else:
@@ -53,7 +73,7 @@ def settle(loop: dict[str, Any], num_batches: int) -> Place:
 
 
 def order_of(sampler: TrainSampler, max_length: int) -> dict[str, Any]:
-    """All that decides which reviews each step of an epoch takes, as plain types."""
+    """Return everything that decides which reviews each step of an epoch takes, as plain types."""
     return {
         "reviews": sampler.reviews_per_batch * sampler.world_size,
         "packed": isinstance(sampler, StratifiedSampler),
@@ -64,11 +84,11 @@ def order_of(sampler: TrainSampler, max_length: int) -> dict[str, Any]:
 
 
 def refuse_another_order(stored: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuses to train on the rest of an epoch in another order: some reviews would come twice, others never.
+    """Refuse to train on the rest of an epoch in another order: some reviews would come twice, others never.
 
     Args:
-        stored: the order of the run that wrote the checkpoint; an early version stored the reviews of a step alone.
-        now: that of this run.
+        stored: the order in the checkpoint; early versions stored ``reviews`` only.
+        now: the order of this run.
 
     Raises:
         UserError: they differ.
@@ -82,6 +102,6 @@ def refuse_another_order(stored: dict[str, Any], now: dict[str, Any]) -> None:
     if "lengths" in differ:
         values.append("the reviews have other lengths in tokens")
     raise UserError(
-        f"the checkpoint was written within an epoch, and this run would order its reviews anew: {'; '.join(values)}.\n"
-        "Give the values of that run, or a checkpoint from an epoch's end."
+        "the checkpoint was written within an epoch, and this run would take the rest of its reviews in another order: "
+        f"{'; '.join(values)}.\nGive that run's values, or a checkpoint from the end of an epoch."
     )

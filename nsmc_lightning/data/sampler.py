@@ -39,7 +39,7 @@ class TrainSampler(Sampler[list[int]]):
         self.epoch = 0
         self._done: tuple[int, int | None] = (0, 0)
 
-    def go_on(self, epoch: int, batches: int | None) -> None:
+    def resume_at(self, epoch: int, batches: int | None) -> None:
         """Leaves out the first ``batches`` of that epoch, or with None all: they were trained on before."""
         self.epoch = epoch  # processes that build batches ask for the first ones before Lightning sets it
         self._done = (epoch, batches)

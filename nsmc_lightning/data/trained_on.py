@@ -1,4 +1,4 @@
-"""What a checkpoint's model was trained on, and which rows may not be used with it."""
+"""What a checkpoint's model was trained on, and which rows must not be used with it."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,29 +7,29 @@ from typing import Any, NamedTuple
 from nsmc_lightning.data.corpus import Corpus
 from nsmc_lightning.errors import UserError
 
-# What a file's rows do not follow from. The files themselves are compared by their content, labels by their values.
+# Keys that do not decide a file's rows: files are compared by their content, labels by their values.
 _NOT_READ_BY = {"name", "train", "dev", "test", "labels", "id_column", "generate", "licence", "korean_unit"}
 
 
 class TrainedOn(NamedTuple):
-    """A corpus as plain types, and the sha256 of each of its files by name."""
+    """A corpus as plain types, and the sha256 of its files by name."""
 
     corpus: dict[str, Any]
     sha256: dict[str, str]
 
     def refuse_other_rows(self, corpus: Corpus, part: str, path: Path, sha256: str) -> None:
-        """Refuses rows of the training file that are read or split otherwise than they were for the model.
+        """Refuse a training file that is not read or split as it was for the model.
 
-        What is measured on them would have been trained on, and a resumed run would train on what it measures.
+        Otherwise dev or test rows could be rows that the model was trained on.
 
         Args:
-            corpus: the one in use.
+            corpus: the corpus in use.
             part: train, dev or test, read from the training file.
-            path: of that file.
-            sha256: of its content.
+            path: the training file.
+            sha256: checksum of its content.
 
         Raises:
-            UserError: it is another file, or another setting of the corpus that decides how it is read or split.
+            UserError: the file differs, or a corpus key that decides how it is read or split.
         """
         self._refuse_other_parts(corpus)
         self._refuse_other_reading(corpus)
@@ -57,7 +57,7 @@ class TrainedOn(NamedTuple):
             if key not in unread and key in self.corpus and now != self.corpus[key]:
                 raise UserError(
                     f"data.corpus.{key} is {now!r}, but the checkpoint was trained with {self.corpus[key]!r}, so that "
-                    "the rows would be others: leave it out, or train anew without --ckpt_path."
+                    "the rows would differ: leave it out, or train anew without --ckpt_path."
                 )
         given = [label.value for label in corpus.labels]
         stored = [label["value"] for label in self.corpus["labels"]]

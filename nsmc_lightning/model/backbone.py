@@ -74,8 +74,8 @@ def load_encoder(
     return encoder.train()  # from_pretrained returns it in eval mode, and Lightning keeps that
 
 
-def encoder_limits(config: transformers.PretrainedConfig) -> EncoderLimits:
-    """Reads from an encoder's configuration what it can take."""
+def encoder_limits(config: transformers.PretrainedConfig, packs_rows: bool = False) -> EncoderLimits:
+    """Read from an encoder's configuration what it accepts; ``packs_rows`` is what the probe found."""
     max_length = getattr(config, "max_position_embeddings", None)
     if getattr(config, "position_biased_input", True) is False:
         max_length = None  # DeBERTa with relative positions alone has no table
@@ -86,6 +86,7 @@ def encoder_limits(config: transformers.PretrainedConfig) -> EncoderLimits:
         max_length=max_length,
         segments=getattr(config, "type_vocab_size", None) or 0,
         pad_token_id=config.pad_token_id,
+        packs_rows=packs_rows,
     )
 
 

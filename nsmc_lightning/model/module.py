@@ -307,8 +307,8 @@ class BertClassifierModule(LightningModule):
 
     @property
     def limits(self) -> EncoderLimits:
-        """What the encoder can take, for the tokenizer's preflight."""
-        return encoder_limits(self.encoder.config)
+        """What the encoder accepts, for the data module."""
+        return encoder_limits(self.encoder.config, self.packed_rows)
 
 
 def to_probabilities(logits: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 from window import LightningProfile, LightningWindow, TrainerWindow, Window
 
 from nsmc_lightning.callbacks.throughput import compute_dtype, forward_flops, matmul_peak
+from nsmc_lightning.types import EncoderLimits
 
 if TYPE_CHECKING:
     from nsmc_lightning import NSMCDataModule
@@ -277,12 +278,12 @@ def predict_pipeline(job: Job) -> Result:
 # What else is measured
 
 
-def _data_module(job: Job) -> "NSMCDataModule":
+def _data_module(job: Job, limits: EncoderLimits) -> "NSMCDataModule":
     from nsmc_lightning import NSMCDataModule
 
     folder = Path(job.corpus).parent
     corpus = describe_corpus(folder.name)
-    return NSMCDataModule(job.backbone, corpus, str(folder), job.cache_dir, batch_size=job.batch_size)
+    return NSMCDataModule(job.backbone, corpus, str(folder), job.cache_dir, batch_size=job.batch_size, limits=limits)
 
 
 def start_ours(job: Job) -> Result:
@@ -292,7 +293,7 @@ def start_ours(job: Job) -> Result:
     from nsmc_lightning import BertClassifierModule
 
     module = BertClassifierModule(job.backbone, attention_dropout=job.attention_dropout)
-    data = _data_module(job)
+    data = _data_module(job, module.limits)
     window = LightningWindow(job.warmup, job.steps)
     trainer = Trainer(
         precision=job.precision,  # type: ignore[arg-type]
@@ -310,10 +311,10 @@ def start_ours(job: Job) -> Result:
 
 def padding_of_all(job: Job) -> Result:
     """Share of the token slots that is padding, over an epoch of training: ours, and each way of Trainer's."""
+    from nsmc_lightning import BertClassifierModule
 
-    data = _data_module(job)
-    module = SimpleNamespace(packed_rows=True)
-    data.trainer = SimpleNamespace(global_rank=0, world_size=1, lightning_module=module)  # type: ignore[assignment]
+    data = _data_module(job, BertClassifierModule(job.backbone).limits)
+    data.trainer = SimpleNamespace(global_rank=0, world_size=1)  # type: ignore[assignment]
     data.setup("fit")
     tokens = slots = 0
     for batch in data.train_dataloader():

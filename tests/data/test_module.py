@@ -1,4 +1,4 @@
-"""NSMCDataModule: the parts in order, the test part locked until it is asked for."""
+"""NSMCDataModule: parts in order, the test part untouched by fit, batches, and the token cache."""
 
 import hashlib
 import multiprocessing
@@ -23,9 +23,10 @@ from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.data.split import normalise_for_matching
 from nsmc_lightning.data.tokenizer import train_tokenizer
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.types import Batch, Prediction
+from nsmc_lightning.types import Batch, EncoderLimits, Prediction
 
 LABELS = [Label("0", "negative"), Label("1", "positive")]
+PACKS = EncoderLimits(vocab_size=400, max_length=None, segments=2, pad_token_id=0, packs_rows=True)
 
 
 @pytest.fixture
@@ -37,9 +38,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def data(folder: Path, corpus: Corpus | None = None, **settings: int | float) -> NSMCDataModule:
+def data(folder: Path, corpus: Corpus | None = None, **settings: Any) -> NSMCDataModule:
     corpus = corpus or Corpus("own", Source("train.csv"), LABELS, format="csv", id_column="id")
-    module = NSMCDataModule(400, corpus, data_dir=str(folder), **settings)  # type: ignore[arg-type]
+    module = NSMCDataModule(400, corpus, data_dir=str(folder), **settings)
     module.trainer = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu")
     module.trainer.strategy.connect(BoringModel())
     return module
@@ -59,7 +60,7 @@ def test_train_dev_and_test_share_no_text(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("command", "asked"), [("predict", []), ("test", ["test"]), ("fit", ["train", "dev"])])
-def test_a_command_fetches_its_own_parts_only(
+def test_a_command_fetches_only_its_own_parts(
     command: str, asked: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = data(folder)
@@ -72,28 +73,49 @@ def test_a_command_fetches_its_own_parts_only(
     assert parts == asked
 
 
-class Packing(BoringModel):
-    packed_rows = True
+@pytest.mark.parametrize(
+    ("limits", "packed", "is_packed", "warning"),
+    [
+        (PACKS, True, True, None),
+        (PACKS, False, False, None),
+        (replace(PACKS, packs_rows=False), True, False, "this model does not take packed rows"),
+        (None, True, False, "limits=module.limits"),
+        (None, False, False, None),
+    ],
+)
+def test_training_rows_are_packed_if_the_model_takes_them(
+    limits: EncoderLimits | None,
+    packed: bool,
+    is_packed: bool,
+    warning: str | None,
+    folder: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    module = data(folder, batch_size=16, limits=limits, packed=packed)
+    module.setup("fit")
+    caplog.clear()
+    batches = list(module.train_dataloader())
+    assert {batch.packed for batch in batches} == {is_packed}
+    assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(len(module.data["train"])))
+    messages = [record.message for record in caplog.records if "padded" in record.message]
+    assert [warning in message for message in messages] == ([] if warning is None else [True])
 
 
-def test_training_rows_are_packed_where_the_model_takes_them(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    for model, settings, packed in (
-        (Packing(), {}, True),
-        (Packing(), {"packed": False}, False),
-        (BoringModel(), {}, False),
-    ):
-        module = data(folder, batch_size=16, **settings)
-        module.trainer.strategy.connect(model)
-        module.setup("fit")
-        caplog.clear()
-        batches = list(module.train_dataloader())
-        assert {batch.packed for batch in batches} == {packed}
-        assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(len(module.data["train"])))
-        said = [record.message for record in caplog.records if record.message.startswith("packed rows: not for")]
-        assert len(said) == (type(model) is BoringModel)
+def test_an_encoder_that_the_tokenizer_does_not_fit_is_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match="embedding has 100 rows"):
+        data(folder, limits=replace(PACKS, vocab_size=100)).setup("fit")
+    with pytest.raises(UserError, match=r"data\.max_length is 2"):  # also without limits
+        data(folder, max_length=2).setup("fit")
 
 
-def test_the_test_part_is_the_same_whatever_the_seeds(folder: Path) -> None:
+def test_checkpoints_contain_no_limits(folder: Path) -> None:
+    module = data(folder, limits=PACKS)
+    module.setup("fit")
+    assert "limits" not in module.hparams
+    assert "limits" not in module.state_dict()["settings"]
+
+
+def test_the_test_part_does_not_depend_on_the_seed(folder: Path) -> None:
     parts = []
     for seed in (1, 2):
         module = data(folder, split_seed=seed)
@@ -114,7 +136,7 @@ def test_fit_never_opens_the_test_file(folder: Path) -> None:
         module.setup("test")
 
 
-def test_batches_hold_every_training_row_once(folder: Path) -> None:
+def test_batches_contain_every_training_row_once(folder: Path) -> None:
     module = data(folder, batch_size=16)
     module.setup("fit")
     seen = [row for batch in module.train_dataloader() for row in batch.rows.tolist()]
@@ -130,7 +152,7 @@ def test_the_counts_of_cleaning_are_logged_once(folder: Path, caplog: pytest.Log
 
 
 @pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("max_tokens", 0), ("num_workers", -1)])
-def test_values_that_cannot_be_are_refused(key: str, value: int) -> None:
+def test_invalid_values_are_refused(key: str, value: int) -> None:
     with pytest.raises(UserError, match=rf"data\.{key} is {value}: give at least {value + 1}"):
         NSMCDataModule(400, **{key: value})  # type: ignore[arg-type]
 
@@ -167,7 +189,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "read_labelled", refuse)
 
 
-def test_a_warm_start_reads_no_text_and_gives_the_same_batches(
+def test_a_warm_cache_reads_no_text_and_gives_the_same_batches(
     folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     messages = []
@@ -182,7 +204,7 @@ def test_a_warm_start_reads_no_text_and_gives_the_same_batches(
         assert bool(module.parts.counts) == (start == "cold")
         messages.append([record.message for record in caplog.records if record.name.startswith("nsmc_lightning")])
         batches.append([*module.train_dataloader(), *module.val_dataloader()])
-    assert [message.count("rows in") for message in messages[0]] == [1, 0]  # and a word on unknown tokens
+    assert [message.count("rows in") for message in messages[0]] == [1, 0]  # and a warning of unknown tokens
     assert messages[0] == messages[1]
     for one, other in zip(*batches, strict=True):
         assert one.rows.equal(other.rows)
@@ -190,7 +212,7 @@ def test_a_warm_start_reads_no_text_and_gives_the_same_batches(
         assert one.labels.equal(other.labels)
 
 
-def test_cached_tokens_are_those_of_each_text_by_itself(folder: Path, tokenizer: str) -> None:
+def test_cached_tokens_are_those_of_each_text_alone(folder: Path, tokenizer: str) -> None:
     cached(folder, tokenizer, max_length=12).setup("fit")
     module = cached(folder, tokenizer, max_length=12)
     module.setup("fit")
@@ -210,7 +232,7 @@ def _other_file(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def _other_tokenizer(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
-    other = folder / "tokenizer"  # in the same place would do too: its name does not count
+    other = folder / "tokenizer"  # its name does not count
     train_tokenizer(["다른 말뭉치의 어휘"] * 3, 100).save_pretrained(other)
     return cached(folder, str(other))
 
@@ -228,7 +250,7 @@ def _other_fraction(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatc
 
 
 def _other_rules(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> NSMCDataModule:
-    monkeypatch.setattr("nsmc_lightning.data.module.rules_digest", lambda: "other")
+    monkeypatch.setattr("nsmc_lightning.data.cache.rules_digest", lambda: "other")
     return cached(folder, tokenizer)
 
 
@@ -297,7 +319,7 @@ def test_two_processes_may_set_up_at_once(folder: Path, tokenizer: str, monkeypa
     assert answers.get(timeout=600) == answers.get(timeout=600)
     for process in processes:
         process.join(60)
-    assert sorted(path.name[:5] for path in (folder / "cache" / "tokens").iterdir() if path.name[0] == ".") == []
+    assert {path.suffix for path in (folder / "cache" / "tokens").iterdir()} == {".npz"}
     assert len(list((folder / "cache" / "tokens").iterdir())) == 2  # train and dev
 
 
@@ -309,7 +331,7 @@ def test_a_cache_that_cannot_be_written_costs_one_warning(
     module = cached(folder, tokenizer)
     module.setup("fit")
     assert len(module.data["train"]) > 0
-    assert sum("tokens cannot be kept" in record.message for record in caplog.records) == 1
+    assert sum("cannot keep tokens" in record.message for record in caplog.records) == 1
 
 
 def test_prediction_input_and_texts_that_train_a_vocabulary_are_not_cached(folder: Path, tokenizer: str) -> None:

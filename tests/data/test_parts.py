@@ -1,4 +1,4 @@
-"""Rows of a part: read when they are asked for, and from the file that they were promised from."""
+"""Rows of a part: read on first use, and from the file whose checksum was taken."""
 
 import hashlib
 from dataclasses import asdict, replace
@@ -51,13 +51,19 @@ def test_a_dev_file_is_read_alone(tmp_path: Path) -> None:
     assert set(parts.counts) == {"dev"}
 
 
-def test_a_file_that_changed_after_its_tokens_were_promised_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_changed_after_its_checksum_was_taken_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", "영화")
     parts = parts_of(tmp_path)
-    parts.made_from("train")
+    parts.key("train")
     write(tmp_path / "train.csv", "다른")
     with pytest.raises(UserError, match=r"train\.csv: has changed"):
         parts.rows("train")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").mkdir()
+    with pytest.raises(UserError, match=r"train\.csv: cannot be read \(Is a directory\)"):
+        parts_of(tmp_path).key("train")
 
 
 def test_predict_needs_a_path(tmp_path: Path) -> None:
@@ -65,12 +71,12 @@ def test_predict_needs_a_path(tmp_path: Path) -> None:
         parts_of(tmp_path).rows("predict")
 
 
-# Beside a checkpoint
+# With a checkpoint
 
 
 @pytest.fixture
 def trained(tmp_path: Path) -> Parts:
-    """The rows beside a checkpoint that was trained on them."""
+    """Parts with a checkpoint whose model was trained on them."""
     write(tmp_path / "train.csv", "영화")
     parts = parts_of(tmp_path)
     digest = hashlib.sha256((tmp_path / "train.csv").read_bytes()).hexdigest()
@@ -81,7 +87,7 @@ def trained(tmp_path: Path) -> Parts:
 
 
 @pytest.mark.parametrize("part", ["train", "dev", "test"])
-def test_another_training_file_beside_a_checkpoint_is_refused(part: str, trained: Parts, tmp_path: Path) -> None:
+def test_another_training_file_than_the_checkpoint_s_is_refused(part: str, trained: Parts, tmp_path: Path) -> None:
     other = parts_of(tmp_path / "other")
     other.trained_on = trained.trained_on
     (tmp_path / "other").mkdir()
@@ -110,7 +116,7 @@ def test_another_training_file_beside_a_checkpoint_is_refused(part: str, trained
         ({"labels": LABELS[::-1]}, "labels are"),
     ],
 )
-def test_another_reading_or_split_beside_a_checkpoint_is_refused(
+def test_another_reading_or_split_than_the_checkpoint_s_is_refused(
     change: dict[str, Any], key: str, trained: Parts
 ) -> None:
     trained.corpus = replace(trained.corpus, **change)
@@ -118,7 +124,7 @@ def test_another_reading_or_split_beside_a_checkpoint_is_refused(
         trained.refuse_other_rows("train")
 
 
-def test_what_decides_no_row_may_differ_beside_a_checkpoint(trained: Parts, tmp_path: Path) -> None:
+def test_keys_that_decide_no_row_may_differ_from_the_checkpoint_s(trained: Parts, tmp_path: Path) -> None:
     trained.corpus = replace(
         trained.corpus,
         name="renamed",
@@ -132,7 +138,7 @@ def test_what_decides_no_row_may_differ_beside_a_checkpoint(trained: Parts, tmp_
         trained.refuse_other_rows(part)
 
 
-def test_a_file_of_its_own_beside_a_checkpoint_may_be_any(trained: Parts) -> None:
+def test_dev_and_test_files_need_not_be_those_of_the_checkpoint(trained: Parts) -> None:
     trained.corpus = replace(trained.corpus, dev=Source("d.csv"), test=Source("t.csv"), text_column="title")
     trained.refuse_other_rows("dev")
     trained.refuse_other_rows("test")

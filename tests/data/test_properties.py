@@ -196,7 +196,7 @@ def test_an_epoch_has_every_review_once_and_goes_on_where_it_was(
     rows = [row for epoch in epochs for batch in epoch for row in batch]
     assert len(rows) == len(set(rows)) > len(lengths) - world_size
     for sampler, epoch in zip(samplers, epochs, strict=True):
-        sampler.go_on(0, done)
+        sampler.resume_at(0, done)
         assert list(sampler) == epoch[done:]
 
 

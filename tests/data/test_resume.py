@@ -1,4 +1,4 @@
-"""Resuming from a checkpoint: which reviews each epoch trains on, under a Trainer."""
+"""Resuming from a checkpoint: the reviews that each epoch trains on, under a Trainer."""
 
 from collections.abc import Callable
 from itertools import chain
@@ -15,25 +15,24 @@ from nsmc_lightning.data.corpus import Corpus, Label, Source
 from nsmc_lightning.data.demo.grammar import demo_rows
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.types import Batch
+from nsmc_lightning.types import Batch, EncoderLimits
 
 STEPS = 12  # of an epoch of 186 reviews, 16 at a time
+PACKS = EncoderLimits(vocab_size=300, max_length=None, segments=2, pad_token_id=0, packs_rows=True)
 
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train.csv, of which 186 reviews are trained on."""
+    """A folder with train.csv, of which 186 reviews are trained on."""
     path = tmp_path_factory.mktemp("resume")
     pd.DataFrame(demo_rows("train", 230, seed=0), columns=["id", "text", "label"]).to_csv(path / "train.csv")
     return path
 
 
 class Recorder(LightningModule):
-    """Keeps the reviews that it is trained on, a list an epoch."""
-
-    packed_rows = True
+    """Records the reviews that it is trained on, a list per epoch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,12 +52,12 @@ class Recorder(LightningModule):
         pass
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        assert self.trainer.estimated_stepping_batches  # which asks for the loader before the loops are restored
+        assert self.trainer.estimated_stepping_batches  # builds the loader before the loops are restored
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 class Saver(Callback):
-    """Saves a checkpoint in the second epoch: at a hook of this name."""
+    """Saves a checkpoint in the second epoch, in the hook of this name."""
 
     def __init__(self, hook: str, path: Path) -> None:
         def save(trainer: Trainer, module: LightningModule, *arguments: Any) -> None:
@@ -79,7 +78,8 @@ def fit(
 ) -> Trainer:
     seed_everything(seed, verbose=False)
     corpus = Corpus("own", Source("train.csv"), [Label("0", "negative"), Label("1", "positive")], format="csv")
-    module = NSMCDataModule(300, corpus, data_dir=str(folder), **{"max_length": 48, "batch_size": 16, **(data or {})})
+    settings_of_data: dict[str, Any] = {"max_length": 48, "batch_size": 16, "limits": PACKS, **(data or {})}
+    module = NSMCDataModule(300, corpus, data_dir=str(folder), **settings_of_data)
     trainer = Trainer(
         accelerator="cpu",
         logger=False,
@@ -104,7 +104,7 @@ Saved = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def saved(folder: Path) -> Saved:
-    """Writes a checkpoint of a run, once: as its second epoch ends or, at a batch or its start, within it."""
+    """Writes a checkpoint of a run, once: at the end of its second epoch, or at a batch or the start of it."""
 
     def checkpoint(when: str, **settings: Any) -> Path:
         path = folder / f"{when} {settings}.ckpt"
@@ -135,7 +135,9 @@ def whole(folder: Path) -> list[int]:
     ],
     ids=str,
 )
-def test_an_epoch_s_end_takes_another_order(when: str, changed: dict[str, Any], folder: Path, saved: Saved) -> None:
+def test_at_an_epoch_s_end_another_order_is_accepted(
+    when: str, changed: dict[str, Any], folder: Path, saved: Saved
+) -> None:
     resumed = epochs(fit(folder, checkpoint=saved(when), max_epochs=4, **changed))
     reviews = 96 if "limit_train_batches" in changed else 186
     assert [len(rows) for rows in resumed] == [reviews, reviews]
@@ -173,7 +175,7 @@ def test_an_epoch_that_max_steps_cut_off_is_completed(when: str, folder: Path, s
     ("changed", "message"),
     [
         ({"data": {"batch_size": 8}}, "data.batch_size × trainer.devices was 16 and is 8"),
-        ({"data": {"packed": False}}, r"data.packed \(as this model takes it\) was True and is False"),
+        ({"data": {"packed": False}}, r"data.packed \(with the model.s limits\) was True and is False"),
         ({"seed": 2}, "seed_everything was 1 and is 2"),
         ({"data": {"max_length": 12}}, "data.max_length was 48 and is 12"),
         ({"data": {"dev_fraction": 0.2}}, "other lengths in tokens"),
