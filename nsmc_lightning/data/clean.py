@@ -1,4 +1,4 @@
-"""Rules on rows, each counted: what is dropped and what is repaired. No files, no network."""
+"""Cleaning rules on rows: what is dropped and repaired, each rule counted."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ RULES = (
     "duplicates dropped",
     "conflicting labels dropped",
 )
-"""What is counted, in the order applied; the counts begin with "rows in" and end with "rows out"."""
+"""The rules that are counted, in order; the counts begin with "rows in" and end with "rows out"."""
 
 _SHOWN = 3  # rows named in an error
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean_text(text: str) -> str:
-    """What every text gets, in training, test and prediction alike.
+    """Clean a text of training, test or prediction.
 
-    * NFC: vocabularies hold composed Hangul; decomposed, nearly every review would become unknown tokens.
-    * No white space at the ends: it says nothing, yet SentencePiece vocabularies would spend tokens on it, and texts
-      that differ in it alone would not count as duplicates.
-    * Half a surrogate pair (from broken JSON or a terminal) becomes U+FFFD: tokenizers refuse the whole batch for it.
+    * NFC: vocabularies contain composed Hangul; decomposed, nearly every review would become unknown tokens.
+    * White space at the ends is removed: SentencePiece vocabularies would spend tokens on it, and texts that differ in
+      it only would not be duplicates.
+    * Half a surrogate pair (from broken JSON or a terminal) becomes U+FFFD: tokenizers refuse a batch that contains one.
 
-    Everything else stays as it is, line breaks and control characters inside the text too: tokenizers deal with them.
+    Everything else is kept, including line breaks and control characters inside the text, which tokenizers handle.
     """
     return unicodedata.normalize("NFC", _LONE_SURROGATE.sub("\ufffd", text)).strip()
 
 
 def undo_quoting(text: str) -> str:
-    """Undoes a second layer of CSV quoting, where there is one; returns any other text as it is.
+    """Undo a second layer of CSV quoting; texts without one are returned unchanged.
 
-    CSV wraps a field in quotes and doubles the quotes inside it, and does so only where there are some. So a layer is:
-    quotes at both ends, at least one quote between them, and all of those in pairs. The author's own quotes are left
-    alone: ``"재미" 있다 "굿"`` (single between the ends), ``"굿"`` (none between), ``이 ""영화"" 뭐지`` (not wrapped).
+    CSV wraps a field in quotes and doubles the quotes inside it, only if there are some. So a layer is: quotes at both
+    ends, at least one quote between them, and all of those in pairs. The author's own quotes are kept:
+    ``"재미" 있다 "굿"`` (single between the ends), ``"굿"`` (none between), ``이 ""영화"" 뭐지`` (not wrapped).
     """
     if len(text) < 4 or text[0] != '"' or text[-1] != '"':
         return text
@@ -62,37 +62,36 @@ def counts_table(counts: Mapping[str, int]) -> str:
 
 
 def has_text(rows: pd.DataFrame) -> pd.Series:
-    """Whether each row's ``text`` is more than white space, bool."""
+    """Return whether each row's ``text`` is more than white space, bool (N,)."""
     return rows["text"].map(lambda text: isinstance(text, str) and text.strip() != "").astype(bool)
 
 
 def clean_train(
     rows: pd.DataFrame, label_values: Sequence[str], repair_quotes: bool
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Cleans a training or dev part.
+    """Clean a training or dev part.
 
-    Rows without a text or without one of the corpus's labels are dropped, and so are exact repetitions of a text with
-    its label, except the first. A text that stands with different labels is dropped whole: nobody can say which of
-    them is right, and keeping the first or the more frequent would pretend so.
+    Rows without a text or without one of the corpus's labels are dropped, and all but the first of rows with equal text
+    and label. A text with different labels is dropped altogether: which of them is right is unknown.
 
     Args:
         rows: columns ``id`` (str), ``text`` and ``label`` (str or None), ``line`` (int).
-        label_values: how the files spell the labels, in the order of their ids.
+        label_values: the labels' spelling in the files, in the order of their ids.
         repair_quotes: undo a second layer of CSV quoting.
 
     Returns:
-        The rows left, columns ``id``, ``text``, ``label`` (int64 ids) and ``line``, index from 0; and the count of each
-        of ``RULES``, between "rows in" and "rows out".
+        The remaining rows, columns ``id``, ``text``, ``label`` (int64 ids) and ``line``, index from 0; and the count of
+        each of ``RULES``, between "rows in" and "rows out".
     """
     counts = {"rows in": len(rows), **dict.fromkeys(RULES, 0)}
     rows = _with_text(rows, counts)
     known = rows["label"].isin(label_values)
     counts["label outside the corpus's set"] = int((~known).sum())
-    rows = _mend_texts(rows[known], repair_quotes, counts)
+    rows = _repair_texts(rows[known], repair_quotes, counts)
     repeated = rows.duplicated(["text", "label"])
     counts["duplicates dropped"] = int(repeated.sum())
     rows = rows[~repeated]
-    conflicting = rows.duplicated("text", keep=False)  # what is left of a text more than once has different labels
+    conflicting = rows.duplicated("text", keep=False)  # texts that are still repeated have different labels
     counts["conflicting labels dropped"] = int(conflicting.sum())
     return _finish(rows[~conflicting], label_values, counts), counts
 
@@ -100,14 +99,16 @@ def clean_train(
 def clean_test(
     rows: pd.DataFrame, label_values: Sequence[str], repair_quotes: bool, file: str
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Cleans a test part: what is measured must not change, so only rows without text are dropped.
+    """Clean a test part: what is measured must not change, so only rows without text are dropped.
 
     Args:
-        rows, label_values, repair_quotes: as for :func:`clean_train`.
-        file: where the rows come from, named in the error.
+        rows: as for :func:`clean_train`.
+        label_values: as for :func:`clean_train`.
+        repair_quotes: as for :func:`clean_train`.
+        file: the rows' file, named in the error.
 
     Returns:
-        As :func:`clean_train`; the counts of the rules that only training parts go through are 0.
+        As :func:`clean_train`; the counts of rules for training parts only are 0.
 
     Raises:
         UserError: a row has no label, or one outside ``label_values``.
@@ -115,7 +116,7 @@ def clean_test(
     counts = {"rows in": len(rows), **dict.fromkeys(RULES, 0)}
     rows = _with_text(rows, counts)
     _refuse_labels_outside(rows, label_values, file)
-    return _finish(_mend_texts(rows, repair_quotes, counts), label_values, counts), counts
+    return _finish(_repair_texts(rows, repair_quotes, counts), label_values, counts), counts
 
 
 def _with_text(rows: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
@@ -136,11 +137,11 @@ def _refuse_labels_outside(rows: pd.DataFrame, label_values: Sequence[str], file
         shown.append(f"and {len(wrong) - _SHOWN:,} more rows")
     raise UserError(
         f"{file}, {'; '.join(shown)}. The corpus's labels are {', '.join(map(repr, label_values))}, and rows of a test "
-        "part are never dropped: mend the file or the corpus's labels."
+        "part are never dropped: correct the file or the corpus's labels."
     )
 
 
-def _mend_texts(rows: pd.DataFrame, repair_quotes: bool, counts: dict[str, int]) -> pd.DataFrame:
+def _repair_texts(rows: pd.DataFrame, repair_quotes: bool, counts: dict[str, int]) -> pd.DataFrame:
     texts = rows["text"].astype(object)
     unquoted = texts.map(undo_quoting) if repair_quotes else texts
     counts["quotes repaired"] = int((unquoted != texts).sum())
@@ -151,7 +152,7 @@ def _mend_texts(rows: pd.DataFrame, repair_quotes: bool, counts: dict[str, int])
 
 
 def _finish(rows: pd.DataFrame, label_values: Sequence[str], counts: dict[str, int]) -> pd.DataFrame:
-    """The four columns with label ids, index from 0; counts them as "rows out"."""
+    """The four columns with label ids, index from 0, counted as "rows out"."""
     counts["rows out"] = len(rows)
     ids = {value: i for i, value in enumerate(label_values)}
     rows = rows.assign(label=rows["label"].map(ids).astype("int64"))

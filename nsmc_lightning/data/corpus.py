@@ -1,4 +1,4 @@
-"""What a data set is: files, addresses, checksums, columns, labels. Data, not code: a new one is a YAML file."""
+"""Data sets as data: files, addresses, checksums, columns, labels. A new one is a YAML file."""
 
 from dataclasses import dataclass
 from pathlib import PureWindowsPath
@@ -15,11 +15,11 @@ class Source:
     """One published file.
 
     Args:
-        file: path below the data directory (for ``format: folders``: the folder that holds one folder a label); with
+        file: path below the data directory (for ``format: folders``: the folder with one folder per label); with
             ``url`` also below the corpus's folder in the cache.
-        url: where it can be downloaded; None when it must already be there.
-        sha256: checksum of what ``url`` serves, in hex; None to accept any.
-        archive: name of the tar.gz that ``url`` serves and that holds ``file``; None when ``url`` serves ``file``.
+        url: address to download it from; None if it must already be there.
+        sha256: checksum of the download, in hex; None accepts any.
+        archive: name of the tar.gz that ``url`` serves and that contains ``file``; None if ``url`` serves ``file``.
     """
 
     file: str
@@ -33,9 +33,9 @@ class Label:
     """One class.
 
     Args:
-        value: how the files spell it (for ``format: folders``: the folder's name).
-        name: what reports call it.
-        korean: what Korean output calls it; ``name`` when empty.
+        value: its spelling in the files (for ``format: folders``: the folder's name).
+        name: its name in reports.
+        korean: its name in Korean output; empty is ``name``.
     """
 
     value: str
@@ -51,22 +51,22 @@ class Corpus:
         name: short name, also the name of its folder in the cache.
         train: training part.
         labels: the classes, in the order of their ids.
-        dev: validation part; None to split one off the training part.
-        test: test part; None to split ``test_fraction`` off the training part, always the same rows.
-        test_fraction: share of rows that become the test part where the corpus has none.
-        format: layout of the files: tsv, csv, jsonl, parquet, or folders (one text file a review, one folder a label).
-        text_column: name of the text column, or its number from 0 where ``header`` is false.
+        dev: validation part; None splits one off the training part.
+        test: test part; None splits ``test_fraction`` off the training part, always the same rows.
+        test_fraction: share of rows that become the test part if the corpus has none.
+        format: layout of the files: tsv, csv, jsonl, parquet, or folders (a text file per review, a folder per label).
+        text_column: name of the text column, or its number from 0 if ``header`` is false.
         label_column: name or number of the label column.
-        id_column: name or number of the id column; None to number the rows.
-        encoding: of the files, by the name that Python knows it by; utf-8 may begin with a byte order mark.
+        id_column: name or number of the id column; None numbers the rows.
+        encoding: encoding of the files, by Python's name; utf-8 may begin with a byte order mark.
         header: whether the first line of a tsv or csv names the columns.
-        repair_quotes: undo a second layer of CSV quoting that the published files hold (NSMC).
-        generate: make the files on this machine instead of downloading them.
+        repair_quotes: undo a second layer of CSV quoting in the published files (NSMC).
+        generate: generate the files instead of downloading them.
         licence: licence or citation, for reports.
-        korean_unit: what Korean output calls one text.
+        korean_unit: the word for one text in Korean output.
 
     Raises:
-        UserError: the labels are no two different ones, or a file would be downloaded to outside of the cache.
+        UserError: there are fewer than two different labels, or a file would be downloaded to outside of the cache.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Corpus:
             if len(each) < 2 or len(set(each)) < len(each):
                 raise UserError(f"corpus {self.name}: labels need two or more different {what}s, not {each}.")
         if not _stays_below(self.name) or len(PureWindowsPath(self.name).parts) > 1:
-            raise UserError(f"corpus.name {self.name!r}: give one plain folder name, below which the cache keeps it.")
+            raise UserError(f"corpus.name {self.name!r}: give a plain folder name, for its folder in the cache.")
         for part, source in {"train": self.train, "dev": self.dev, "test": self.test}.items():
             if source is not None and source.url is not None:
                 self._refuse_outside(f"{part}.file", source.file)
@@ -107,18 +107,18 @@ class Corpus:
 
     @property
     def num_labels(self) -> int:
-        """Number of classes."""
+        """The number of classes."""
         return len(self.labels)
 
     @property
     def label_names(self) -> list[str]:
-        """Names of the classes, in the order of their ids."""
+        """The names of the classes, in the order of their ids."""
         return [label.name for label in self.labels]
 
 
 def _stays_below(path: str) -> bool:
-    """Whether a path leads below the folder that it is joined to, on any system."""
-    # Windows' rules know both slashes, and drives: what they take for safe is safe elsewhere too.
+    """Whether a path stays below the folder that it is joined to."""
+    # Windows' rules cover both slashes, and drives: a path that is safe there is safe on any system.
     pure = PureWindowsPath(path)
     return bool(pure.parts) and not pure.anchor and ".." not in pure.parts
 

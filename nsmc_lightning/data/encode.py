@@ -1,4 +1,4 @@
-"""Texts to token ids: one flat array for a whole part, and where each review starts in it."""
+"""Texts to token ids: one flat array for a part, and where each review starts in it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from nsmc_lightning.data.preflight import unknown_warning
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHUNK = 10_000  # texts handed to the tokenizer at once: enough to use every core, little memory
-_UNKNOWN_SAMPLE = 2_000  # reviews looked at for unknown tokens: ±2 points at 95 % confidence
+_CHUNK = 10_000  # texts per call of the tokenizer: enough for every core, little memory
+_UNKNOWN_SAMPLE = 2_000  # reviews searched for unknown tokens: ±2 points at 95 % confidence
 
 
 @dataclass(frozen=True)
 class Encoded:
     """The token ids of N reviews, special tokens included.
 
-    Shapes: ``tokens`` uint16 or int32 (all tokens,), see :func:`token_dtype`; ``offsets`` int64 (N + 1,), review i is
+    *Shape:* ``tokens`` uint16 or int32 (all tokens,), see :func:`token_dtype`; ``offsets`` int64 (N + 1,), review i is
     ``tokens[offsets[i] : offsets[i + 1]]``; ``full_lengths`` int32 (N,), tokens before truncation.
     """
 
@@ -38,19 +38,19 @@ class Encoded:
         return np.diff(self.offsets)
 
     def ids(self, row: int) -> np.ndarray:
-        """Token ids of one review, (T,), of the dtype of ``tokens``."""
+        """Return the token ids of one review, (T,), in the dtype of ``tokens``."""
         return self.tokens[self.offsets[row] : self.offsets[row + 1]]
 
 
 @dataclass(frozen=True)
 class EncodedPart:
-    """What is kept of the N reviews of a labelled part (train, dev or test).
+    """The N reviews of a labelled part (train, dev or test), encoded.
 
     Args:
         encoded: their tokens.
         labels: int64 (N,).
         characters: int32 (N,), length of each text after cleaning.
-        counts: what cleaning did to the file that the part comes from.
+        counts: what cleaning did to the part's file.
         unknown: a warning about tokens unknown to the tokenizer, or None.
     """
 
@@ -64,12 +64,12 @@ class EncodedPart:
 def encode_part(
     tokenizer: PreTrainedTokenizerFast, rows: pd.DataFrame, counts: dict[str, int], max_length: int
 ) -> EncodedPart:
-    """Encodes a labelled part.
+    """Encode a labelled part.
 
     Args:
-        tokenizer: as ``load_tokenizer`` gives it.
-        rows: the part after cleaning, columns ``text`` (str) and ``label`` (int64) among others.
-        counts: what cleaning did to the file that the part comes from.
+        tokenizer: from ``load_tokenizer`` or ``train_tokenizer``.
+        rows: the part after cleaning, with columns ``text`` (str) and ``label`` (int64).
+        counts: what cleaning did to the part's file.
         max_length: tokens a review is cut to.
     """
     texts = rows["text"].tolist()
@@ -84,28 +84,28 @@ def encode_part(
 
 
 def token_dtype(largest_id: int) -> type[np.uint16] | type[np.int32]:
-    """The smallest type for token ids up to ``largest_id``: Korean vocabularies fit uint16, multilingual do not."""
+    """Return the smallest type for ids up to ``largest_id``: uint16 for Korean vocabularies, int32 for multilingual."""
     return np.uint16 if largest_id <= np.iinfo(np.uint16).max else np.int32
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int) -> Encoded:
-    """Encodes texts, each cut to ``max_length`` tokens with its closing special token kept.
+    """Encode texts, each cut to ``max_length`` tokens including its special tokens.
 
-    A special token spelled out in a text, such as "[SEP]", stays ordinary text, as ``load_tokenizer`` has seen to.
+    A special token spelled out in a text, such as "[SEP]", is encoded as plain text: see ``load_tokenizer``.
     """
-    backend = tokenizer.backend_tokenizer  # its results are read without a Python list for each review
+    backend = tokenizer.backend_tokenizer  # faster: no Python list per review
     dtype = token_dtype(max(tokenizer.get_vocab().values()))
     special = backend.num_special_tokens_to_add(False)
     tokens: list[np.ndarray] = []
     lengths, full_lengths = (np.zeros(len(texts), dtype=np.int32) for _ in range(2))
-    backend.no_padding()  # a tokenizer.json may ask for it
+    backend.no_padding()  # a tokenizer.json may turn it on
     backend.enable_truncation(max_length)
     for start in range(0, len(texts), _CHUNK):
         reviews = backend.encode_batch_fast(list(texts[start : start + _CHUNK]))
         rows = slice(start, start + len(reviews))
         tokens.append(np.fromiter(chain.from_iterable(review.ids for review in reviews), dtype=dtype))
         lengths[rows] = [len(review) for review in reviews]
-        # What was cut off comes in pieces of the same form, each with special tokens of its own.
+        # What was cut off comes in pieces of at most max_length, each with special tokens of its own.
         full_lengths[rows] = [
             len(review) + sum(len(piece) - special for piece in review.overflowing) for review in reviews
         ]

@@ -1,4 +1,4 @@
-"""Formats to records: TSV, CSV, JSON lines and Parquet, row by row; a row that cannot be read says where and why."""
+"""TSV, CSV, JSON lines and Parquet to records, row by row; an unreadable row gives its line and the reason."""
 
 import codecs
 import csv
@@ -17,58 +17,58 @@ from nsmc_lightning.data.corpus import Format
 from nsmc_lightning.errors import UserError
 
 TEXT_COLUMNS = ("text", "document", "sentence", "review", "comments")
-"""What a text column is called where nobody says."""
+"""Usual names of a text column."""
 
 Name = int | str
 
 
 class Record(NamedTuple):
-    """A row: ``line`` where it begins (in Parquet its number), both from 1; ``values`` by column."""
+    """A row: the ``line`` in which it begins (in Parquet its number), from 1; ``values`` by column."""
 
     line: int
     values: dict[Name, Any]
 
 
 class BadRow(NamedTuple):
-    """A row that is there but cannot be read: ``line`` where it begins, and the ``reason``."""
+    """A row that cannot be read: the ``line`` in which it begins, and the ``reason``."""
 
     line: int
     reason: str
 
 
 class Table(NamedTuple):
-    """A file's rows; ``names`` of its columns, None where each row has its own (JSON lines)."""
+    """A file's rows, and the ``names`` of its columns; None if each row has its own (JSON lines)."""
 
     names: list[Name] | None
     rows: Iterator[Record | BadRow]
 
 
 def open_table(path: Path, kind: Format, header: bool | None, encoding: str, wanted: Collection[Name]) -> Table:
-    """Opens a file of rows.
+    """Open a file of rows.
 
     Args:
         path: the file.
         kind: tsv, csv, jsonl or parquet.
-        header: whether the first line of a tsv or csv names its columns, else numbered from 0; None: it does where
-            it holds one of ``TEXT_COLUMNS``.
+        header: whether the first line of a tsv or csv names its columns, otherwise numbered from 0; None: it does if it
+            contains one of ``TEXT_COLUMNS``.
         encoding: of tsv, csv and jsonl.
-        wanted: the columns that records hold: a table may have a million others.
+        wanted: the columns to read of a parquet file, which may have large others.
 
     Raises:
-        UserError: the file is missing, in another encoding, no Parquet, or repeats a column; while the rows are read,
-            a quote is open to the end of the file, so that nobody can say where its row ends.
+        UserError: the file is missing, in another encoding, not Parquet, or repeats a column; while the rows are read,
+            a quote is open to the end of the file, so that the end of its row is unknown.
     """
     if kind == "parquet":
         return _parquet(path, wanted)
     if kind == "jsonl":
         return Table(None, _json_lines(decoded(content(path), str(path), encoding)))
-    return _table(path, kind, header, encoding, wanted)
+    return _table(path, kind, header, encoding)
 
 
-def _table(path: Path, kind: Format, header: bool | None, encoding: str, wanted: Collection[Name]) -> Table:
-    """A TSV or CSV, whose first row decides how many columns there are."""
+def _table(path: Path, kind: Format, header: bool | None, encoding: str) -> Table:
+    """A TSV or CSV; its first row decides the number of columns."""
     rows = _fields(path, decoded(content(path), str(path), encoding), "\t" if kind == "tsv" else ",")
-    first = next((row for row in rows if isinstance(row, BadRow) or row[1]), None)  # empty lines before it are none
+    first = next((row for row in rows if isinstance(row, BadRow) or row[1]), None)  # empty lines before it do not count
     if first is None:
         return Table([], iter(()))
     if isinstance(first, BadRow):
@@ -79,14 +79,11 @@ def _table(path: Path, kind: Format, header: bool | None, encoding: str, wanted:
     repeated = [name for name, times in Counter(names).items() if times > 1 and name != ""]
     if repeated:
         raise UserError(f"{path}: the header names the column {repeated[0]!r} twice.")
-    return Table(names, _records(rows if header else chain([first], rows), names, wanted))
+    return Table(names, _records(rows if header else chain([first], rows), names))
 
 
-def _records(
-    rows: Iterable[tuple[int, list[str]] | BadRow], names: list[Name], wanted: Collection[Name]
-) -> Iterator[Record | BadRow]:
-    """Empty lines are no rows, except in a table of one column, where they are empty texts."""
-    places = {name: place for place, name in enumerate(names) if name in wanted}
+def _records(rows: Iterable[tuple[int, list[str]] | BadRow], names: list[Name]) -> Iterator[Record | BadRow]:
+    """Skip empty lines, except in a table of one column, where they are empty texts."""
     for row in rows:
         if isinstance(row, BadRow):
             yield row
@@ -96,15 +93,15 @@ def _records(
             continue
         fields = fields or [""]
         if len(fields) == len(names):
-            yield Record(line, {name: fields[place] for name, place in places.items()})
+            yield Record(line, dict(zip(names, fields, strict=True)))
         else:
-            reason = f"{len(fields)} columns where {len(names)} are expected; a text that holds the separator must "
-            yield BadRow(line, f"{reason}stand in quotes.")
+            reason = f"{len(fields)} columns where {len(names)} are expected; quote texts that contain the separator."
+            yield BadRow(line, reason)
 
 
 def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]] | BadRow]:
-    """Each row's first line and its fields, unquoted as pandas does; what pandas would silently misread is bad."""
-    csv.field_size_limit(2**31 - 1)  # its own limit of 131,072 is below what a text may have
+    """Each row's first line and its fields, unquoted as pandas does; rows that pandas would misread are bad."""
+    csv.field_size_limit(2**31 - 1)  # the default of 131,072 characters is less than a text may have
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     line = 1
     while True:
@@ -114,8 +111,8 @@ def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
             return
         except csv.Error as error:
             reason = (
-                f"a quote of the row that begins here is open or misplaced ({error}); a text that begins with a quote "
-                'must stand in quotes, with its own doubled: """Good"" they say".'
+                f"a quote in the row that begins here is open or misplaced ({error}); put a text that begins with a "
+                'quote in quotes, with its own doubled: """Good"" they say".'
             )
             if "end of data" in str(error):
                 raise UserError(f"{path}, line {line}: {reason}") from error
@@ -124,7 +121,7 @@ def _fields(path: Path, text: str, separator: str) -> Iterator[tuple[int, list[s
 
 
 def _json_lines(text: str) -> Iterator[Record | BadRow]:
-    # Not splitlines: it would also break at characters that JSON strings may hold, such as U+2028.
+    # Not splitlines: it also breaks at characters that JSON strings may contain, such as U+2028.
     for line, one in enumerate(text.split("\n"), start=1):
         if not one.strip():
             continue
@@ -132,8 +129,6 @@ def _json_lines(text: str) -> Iterator[Record | BadRow]:
             record = json.loads(one)
         except json.JSONDecodeError as error:
             yield BadRow(line, f"not JSON ({error.msg}); each line must be one object.")
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets within brackets
-            yield BadRow(line, f"not JSON that can be read ({error}).")
         else:
             if isinstance(record, dict):
                 yield Record(line, record)
@@ -155,7 +150,7 @@ def _parquet_records(path: Path, file: pyarrow.parquet.ParquetFile, columns: lis
     row = 0
     try:
         for batch in file.iter_batches(columns=columns):
-            # Not pandas: it would turn integers with a gap among them into floats.
+            # Not pandas: it turns integers into floats where one is missing.
             for values in batch.to_pylist():
                 row += 1
                 yield Record(row, values)
@@ -175,10 +170,10 @@ def _no_parquet(path: Path, error: Exception) -> UserError:
 
 
 def content(path: Path) -> bytes:
-    """A file's bytes.
+    """Return a file's bytes.
 
     Raises:
-        UserError: there is no such file, or it cannot be read.
+        UserError: the file is missing or cannot be read.
     """
     _refuse_missing(path)
     try:
@@ -193,10 +188,10 @@ def _refuse_missing(path: Path) -> None:
 
 
 def decoded(data: bytes, name: str, encoding: str) -> str:
-    """Bytes as text, without a byte order mark; UTF-8 is never guessed away.
+    """Decode text, without its byte order mark.
 
     Raises:
-        UserError: there is no such encoding, or the bytes are not in it; names the line, and what they look like.
+        UserError: the encoding is unknown, or not that of the bytes; names the line and the likely encoding.
     """
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         encoding = "utf-8-sig"
@@ -204,7 +199,7 @@ def decoded(data: bytes, name: str, encoding: str) -> str:
         return data.decode(encoding)
     except LookupError as error:
         raise UserError(
-            f"encoding {encoding!r}: there is no such encoding of texts; cp949 and utf-16 are two."
+            f"encoding {encoding!r}: there is no such text encoding; examples are utf-8, cp949 and utf-16."
         ) from error
     except UnicodeDecodeError as error:
         line = data[: error.start].decode(encoding, errors="replace").count("\n") + 1

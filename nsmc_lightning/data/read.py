@@ -1,4 +1,4 @@
-"""Files to rows of id, text, label and line. Every error names the file and the line."""
+"""Files to rows of id, text, label and line; errors name the file and the line."""
 
 import logging
 import re
@@ -15,26 +15,26 @@ from nsmc_lightning.data.formats import TEXT_COLUMNS, BadRow, Name, Record, Tabl
 from nsmc_lightning.errors import UserError
 
 LONGEST_TEXT = 1_000_000
-"""Characters; a longer text is a file whose line ends or quotes went wrong, and would take minutes to tokenise."""
+"""Characters. A longer text comes from wrong line ends or quotes, and would take minutes to tokenise."""
 
 _FORMATS: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 _SHOWN = 3  # bad rows named in the warning
 _NAMED = 10  # columns named in an error
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def read_labelled(path: Path, corpus: Corpus) -> pd.DataFrame:
-    """Reads a labelled part.
+    """Read a labelled part.
 
     Returns:
-        Columns ``id`` (str; the row's number from 0 where the corpus names no id column, label/file in folders),
-        ``text`` and ``label`` (str or None), ``line`` (int, where the row begins; the row's number from 1 in Parquet;
-        1 in folders). Texts are as the file holds them: one layer of CSV quoting is undone, and "NA" is a text.
+        Columns ``id`` (str; the row's number from 0 if the corpus names no id column; label/file in folders), ``text``
+        and ``label`` (str or None), ``line`` (int, in which the row begins; the row's number from 1 in Parquet; 1 in
+        folders). Texts are those of the file: one layer of CSV quoting is undone, and "NA" is a text.
 
     Raises:
         UserError: the file is missing, empty, broken or in another encoding than the corpus's, lacks a column, or
-            holds a text longer than ``LONGEST_TEXT``.
+            contains a text longer than ``LONGEST_TEXT``.
     """
     if corpus.format == "folders":
         return _read_folders(path, [label.value for label in corpus.labels], corpus.encoding)
@@ -51,39 +51,45 @@ def read_texts(
     encoding: str = "utf-8",
     on_bad_rows: OnBadRows = "error",
 ) -> pd.DataFrame:
-    """Reads texts to predict; every row of the input is a row of the result, also one without text.
+    """Read texts to predict; every row of the input is a row of the result, also rows without text.
 
     Args:
         path: txt (a text a line), tsv, csv, jsonl or parquet by its ending; ``-`` is standard input, a text a line. A
-            txt whose first line names a text column beside others, as NSMC's own files do, is read as tsv.
-        text_column: name of the text column; where it is absent: text, document, sentence, review or comments. A number
-            is the column of a tsv or csv whose first line names none of these, and is then a row like the others.
-        id_column: name or number of the id column; rows are numbered from 0 where it is absent.
+            txt whose first line names a text column beside others, as in NSMC's own files, is read as tsv.
+        text_column: name of the text column; if there is none, text, document, sentence, review or comments. A number
+            is a column of a tsv or csv whose first line names none of these and is then a row like the others.
+        id_column: name or number of the id column; if there is none, rows are numbered from 0.
         encoding: of the file; parquet has its own.
-        on_bad_rows: what a row that cannot be read, or whose text is longer than ``LONGEST_TEXT``, leads to: error,
-            or skip, which warns and keeps a row without text, and without id where there is an id column, in its place.
+        on_bad_rows: what to do with rows that cannot be read, or whose text is longer than ``LONGEST_TEXT``: error, or
+            skip, which warns and leaves their text, and the id if there is an id column, empty.
 
     Returns:
         Columns ``id`` (str), ``text`` (str or None), ``line`` (int), as :func:`read_labelled`.
 
     Raises:
-        UserError: as :func:`read_labelled`, or no column looks like the text.
+        UserError: as :func:`read_labelled`, or there is no text column.
     """
-    suffix = Path(path).suffix.lower()
     if path == "-":
         return _read_lines("standard input", decoded(sys.stdin.buffer.read(), "standard input", encoding), on_bad_rows)
+    suffix = Path(path).suffix.lower()
     if suffix in (".txt", ""):
         text = decoded(content(Path(path)), path, encoding)
         if not _begins_as_table(text):
             return _read_lines(path, text, on_bad_rows)
-        log.info(f"{path}: its first line names columns; read as tsv.")
+        _log.info(f"{path}: its first line names columns; read as tsv.")
         suffix = ".tsv"
     if suffix not in _FORMATS:
         raise UserError(f"{path}: the ending decides the format; give txt, {', '.join(s[1:] for s in _FORMATS)}.")
+    return _read_table(path, _FORMATS[suffix], text_column, id_column, encoding, on_bad_rows)
+
+
+def _read_table(
+    path: str, kind: Format, text_column: Name, id_column: Name | None, encoding: str, on_bad_rows: OnBadRows
+) -> pd.DataFrame:
     candidates = (text_column, *TEXT_COLUMNS)
     header = None if isinstance(text_column, int) else True
     wanted = {*candidates, *([] if id_column is None else [id_column])}
-    table = _settled(open_table(Path(path), _FORMATS[suffix], header, encoding, wanted))
+    table = _with_names(open_table(Path(path), kind, header, encoding, wanted))
     names = table.names or []
     columns = {"text": next((name for name in candidates if name in names), text_column)}
     if id_column is not None and id_column in names:
@@ -98,12 +104,12 @@ def _begins_as_table(text: str) -> bool:
 
 
 def _read_lines(name: str, text: str, on_bad_rows: OnBadRows) -> pd.DataFrame:
-    """A text a line."""
+    """One text per line."""
     return _rows(name, "line", Table(["text"], _lines(text)), {"text": "text"}, on_bad_rows)
 
 
-def _settled(table: Table) -> Table:
-    """A table whose names are known: those of its first record, where each has its own."""
+def _with_names(table: Table) -> Table:
+    """The table with the names of its first record, if each record has its own."""
     if table.names is not None:
         return table
     before: list[Record | BadRow] = []
@@ -117,25 +123,24 @@ def _settled(table: Table) -> Table:
 def _lines(text: str) -> Iterator[Record | BadRow]:
     lines = text.split("\n")
     if lines[-1] == "":
-        lines.pop()  # the last line's end begins no other line
+        lines.pop()  # a line end at the end of the file
     for line, one in enumerate(lines, start=1):
         yield Record(line, {"text": one.removesuffix("\r")})
 
 
 def _read_folders(path: Path, labels: list[str], encoding: str) -> pd.DataFrame:
-    """Texts as the files hold them, markup included."""
     rows: list[Record | BadRow] = []
     for label in labels:
         folder = path / label
         if not folder.is_dir():
-            raise UserError(f"{folder}: there is no such folder; each label's texts stand in a folder of its name.")
+            raise UserError(f"{folder}: there is no such folder; each label's texts must be in a folder of its name.")
         for file in sorted(folder.glob("*.txt"), key=_natural):
             text = decoded(content(file), str(file), encoding)
             if reason := _fault_of_text(text, "text"):
                 raise UserError(f"{file}: {reason}")
             rows.append(Record(1, {"id": f"{label}/{file.stem}", "text": text, "label": label}))
     if not rows:
-        raise UserError(f"{path}: holds no texts (*.txt) below {', '.join(labels)}.")
+        raise UserError(f"{path}: there are no texts (*.txt) in {', '.join(labels)}.")
     columns: dict[str, Name] = {name: name for name in ("text", "label", "id")}
     return _rows(str(path), "line", Table(None, iter(rows)), columns, "error")
 
@@ -144,7 +149,7 @@ def _read_folders(path: Path, labels: list[str], encoding: str) -> pd.DataFrame:
 
 
 def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_rows: OnBadRows) -> pd.DataFrame:
-    """The frame of a file's rows; ``columns`` says in which column its text, and its id and label if any, stand."""
+    """The frame of a file's rows; ``columns`` has the column of the text, and of id and label if there are any."""
     if table.names:
         for ours, column in columns.items():
             if column not in table.names:
@@ -163,7 +168,7 @@ def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_r
         for ours, value in values.items():
             result[ours].append(value)
     if not result["line"]:
-        raise UserError(f"{name}: holds no rows.")
+        raise UserError(f"{name}: there are no rows.")
     _warn_of(bad, name, unit)
     frame: dict[str, pd.Series] = {
         ours: pd.Series(result[ours], dtype=object) for ours in ("id", "text", "label") if ours in result
@@ -201,12 +206,12 @@ def _warn_of(bad: list[BadRow], name: str, unit: str) -> None:
         return
     shown = "; ".join(f"{unit} {row.line}: {row.reason.rstrip('.')}" for row in bad[:_SHOWN])
     more = f"; and {len(bad) - _SHOWN:,} more" if len(bad) > _SHOWN else ""
-    log.warning(f"{name}: {len(bad):,} bad rows get no label ({shown}{more}).")
+    _log.warning(f"{name}: {len(bad):,} bad rows get no label ({shown}{more}).")
 
 
 def _string(value: object) -> str | None:
-    """A cell as text: numbers as they are written (1, not 1.0), nothing as None."""
-    if value is None or value == "" or value != value:  # NaN is the one value that differs from itself
+    """A cell as text: whole numbers without a fraction (1, not 1.0), missing values as None."""
+    if value is None or value == "" or value != value:  # NaN differs from itself
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -214,7 +219,7 @@ def _string(value: object) -> str | None:
 
 
 def _natural(file: Path) -> tuple[list[str | int], str]:
-    """Numbers in names by their value: 9_10 before 10_2, whatever the file system says."""
+    """Sort key of names by the numbers in them: 9_10 before 10_2."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.stem)], file.stem
 
 

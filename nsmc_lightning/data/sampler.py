@@ -1,4 +1,4 @@
-"""Which reviews go together."""
+"""Samplers: which reviews make up a batch."""
 
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -6,32 +6,32 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import Sampler
 
-_MOST_PADDING = 0.05  # of an evaluation batch
-_FEW_SLOTS = 512  # in a batch that may hold more padding than that: below, a step's fixed cost weighs more
-_WINDOW = 50  # batches that are sorted by length together, as transformers' length grouping does
+_MOST_PADDING = 0.05  # share of an evaluation batch
+_FEW_SLOTS = 512  # batches this small may have more padding: the fixed cost of a step weighs more
+_WINDOW = 50  # batches sorted by length together, as in transformers' length grouping
 
 
 class TrainSampler(Sampler[list[int]]):
-    """Random batches of reviews; at each step every rank gets one, and all get equally many reviews.
+    """Random batches of reviews; at each step every rank gets one batch, all of the same number of reviews.
 
     DistributedDataParallel takes the plain mean of the ranks' gradients, each of which is a mean over that rank's
-    reviews: with equal numbers, a review counts as a review. An epoch's last step is smaller where reviews are left
-    over; of these, fewer than ``world_size`` are left out, others in each epoch.
+    reviews: with equal numbers every review has the same weight. An epoch's last step is smaller if reviews are left
+    over; fewer than ``world_size`` of these are left out, others in each epoch.
 
-    The order depends on ``seed`` and the epoch alone, and which reviews make up a step on nothing but how many it
-    takes: 2 ranks with a batch size of 16 train on the same as 1 with 32.
+    The order depends on ``seed`` and the epoch only, and the reviews of a step on their number only: 2 ranks with a
+    batch size of 16 train on the same reviews as 1 rank with 32.
 
     Args:
-        lengths: tokens of each review, (N,).
-        batch_size: reviews a batch and rank.
-        seed: of the order; the same on every rank.
-        rank: of this process.
+        lengths: tokens of each review, int64 (N,).
+        batch_size: reviews per batch and rank.
+        seed: seed of the order, the same on every rank.
+        rank: rank of this process.
         world_size: number of processes.
     """
 
     def __init__(self, lengths: np.ndarray, batch_size: int, seed: int, rank: int = 0, world_size: int = 1) -> None:
         self.lengths = lengths
-        # Not called batch_size: Lightning would take the sampler for one that it may rebuild.
+        # Not named batch_size: Lightning would rebuild a sampler with that attribute.
         self.reviews_per_batch = batch_size
         self.seed = seed
         self.rank = rank
@@ -40,12 +40,12 @@ class TrainSampler(Sampler[list[int]]):
         self._done: tuple[int, int | None] = (0, 0)
 
     def resume_at(self, epoch: int, batches: int | None) -> None:
-        """Leaves out the first ``batches`` of that epoch, or with None all: they were trained on before."""
-        self.epoch = epoch  # processes that build batches ask for the first ones before Lightning sets it
+        """Skip the first ``batches`` of that epoch, None skips all: they were trained on before."""
+        self.epoch = epoch  # worker processes take the first batches before Lightning sets the epoch
         self._done = (epoch, batches)
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
+        """Set the epoch; Lightning calls it at the start of each."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -70,15 +70,15 @@ class TrainSampler(Sampler[list[int]]):
 
     @abstractmethod
     def _group(self, order: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
-        """Groups the reviews ``order``, shuffled and a whole number of batches, into batches (world_size, B)."""
+        """Group the shuffled reviews ``order``, a whole number of steps, into batches (world_size, B)."""
 
 
 class StratifiedSampler(TrainSampler):
-    """Batches that are each a sample of all lengths, with nearly equal numbers of tokens: for packed rows.
+    """Batches that are samples of all lengths, with nearly equal numbers of tokens: for packed rows.
 
-    Reviews are sorted by length and cut into as many strata as a step has reviews; every step gets a random review of
-    each, the longer ones where tokens are still few. So steps are alike, to each other and to the whole, which is
-    also what makes gradients of stratified samples vary less (Cochran 1977, chapter 5).
+    Reviews are sorted by length and cut into as many strata as a step has reviews. Every step gets a random review of
+    each stratum; steps with few tokens so far get the longer ones. As steps are alike, gradients vary less than with
+    simple random samples (Cochran 1977, chapter 5).
     """
 
     def _group(self, order: np.ndarray, random: np.random.Generator) -> Iterator[np.ndarray]:
@@ -94,9 +94,9 @@ class StratifiedSampler(TrainSampler):
         yield from self._share(dealt).transpose(2, 0, 1)
 
     def _share(self, dealt: np.ndarray) -> np.ndarray:
-        """Shares the reviews of each step (strata, steps) among the ranks (world_size, B, steps), tokens alike.
+        """Share the reviews of each step (strata, steps) among the ranks (world_size, B, steps), with similar tokens.
 
-        The longest review goes first, each to the rank that has the fewest tokens and still room.
+        The longest review comes first; each goes to the rank with the fewest tokens that still has room.
         """
         steps = np.arange(dealt.shape[1])
         shares = np.empty((self.world_size, self.reviews_per_batch, len(steps)), dtype=np.int64)
@@ -110,7 +110,7 @@ class StratifiedSampler(TrainSampler):
 
 
 class LengthGroupedSampler(TrainSampler):
-    """Batches of reviews of like length: for padded rows.
+    """Batches of reviews of similar length: for padded rows.
 
     Reviews are sorted by length within random windows of 50 batches, and cut into batches.
     """
@@ -121,16 +121,22 @@ class LengthGroupedSampler(TrainSampler):
             window = order[start : start + step * _WINDOW]
             by_length = window[np.argsort(self.lengths[window], kind="stable")]
             for batch in by_length.reshape(-1, step):
-                yield batch.reshape(-1, self.world_size).T  # dealt out in turn: ranks have like lengths
+                yield batch.reshape(-1, self.world_size).T  # in turn, so that ranks get similar lengths
 
 
 class EvalSampler(Sampler[list[int]]):
-    """All reviews once, in batches of like length, dealt out to the ranks in turn.
+    """All reviews once, in batches of similar length, given to the ranks in turn.
 
-    A batch holds as many reviews as fit into ``max_tokens`` when padded, and one at least; fewer where more than a
-    twentieth would be padding, or where some rank would have none. The longest reviews come first, so that memory that
-    does not suffice shows at once; the others come in a random order that is always the same, so that a limit on
-    batches does not pick the long reviews, nor the clock mislead.
+    A batch contains as many reviews as fit into ``max_tokens`` when padded, at least one; fewer if more than a
+    twentieth would be padding, or if a rank would get no batch. The longest batch comes first, so running out of memory
+    fails at once; the others come in a fixed random order, so that a limit on batches does not select long reviews and
+    the remaining time is estimated well.
+
+    Args:
+        lengths: tokens of each review, int64 (N,).
+        max_tokens: token slots in a batch.
+        rank: rank of this process.
+        world_size: number of processes.
     """
 
     def __init__(self, lengths: np.ndarray, max_tokens: int, rank: int = 0, world_size: int = 1) -> None:
@@ -153,7 +159,7 @@ class EvalSampler(Sampler[list[int]]):
 
 
 def _size(lengths: np.ndarray, max_tokens: int) -> int:
-    """How many of the first reviews go into a batch; ``lengths`` (N,) from the longest to the shortest."""
+    """Number of the first reviews that make up a batch; ``lengths`` (N,) in descending order."""
     reviews = lengths[: max(1, max_tokens // max(1, int(lengths[0])))]
     slots = int(lengths[0]) * np.arange(1, len(reviews) + 1)
     fits = (reviews.cumsum() >= (1 - _MOST_PADDING) * slots) | (slots <= _FEW_SLOTS)

@@ -1,4 +1,4 @@
-"""Splitting rows in two: seeded, stratified by label, equal texts on one side only."""
+"""Splitting rows in two: seeded, stratified by label, with equal texts on one side only."""
 
 import re
 import unicodedata
@@ -12,10 +12,10 @@ _NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
 
 
 def normalise_for_matching(text: str) -> str:
-    """The text without what does not make two texts different: NFKC, case folded, no punctuation, no white space.
+    """Reduce a text to what distinguishes it: NFKC, case folded, without punctuation and white space.
 
     Returns:
-        Letters and digits alone; a text without any ("...", "♥♥") comes back as it is.
+        Letters and digits only; a text without any ("...", "♥♥") unchanged.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     return _NEITHER_LETTER_NOR_DIGIT.sub("", folded) or text
@@ -24,15 +24,15 @@ def normalise_for_matching(text: str) -> str:
 def split_rows(
     rows: pd.DataFrame, fraction: float, seed: int, key: str = "--data.dev_fraction"
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Splits ``fraction`` of the rows off, with the same share of each label on both sides.
+    """Split ``fraction`` of the rows off, with the same share of each label on both sides.
 
-    Texts that are equal after :func:`normalise_for_matching` go together, so that nothing learnt by heart is measured;
-    their commonest label stands for them all. A label that only one such text has stays whole in the rest.
+    Texts that are equal after :func:`normalise_for_matching` stay together, so that memorised texts are not measured;
+    they count once, with their most frequent label. A label with a single such text stays in the rest.
 
     Args:
-        rows: columns ``text`` (str) and ``label`` among others.
+        rows: with columns ``text`` (str) and ``label``.
         fraction: share of the rows to split off, between 0 and 1.
-        seed: of the choice; the same seed gives the same rows.
+        seed: decides the choice.
         key: setting that ``fraction`` comes from, named in errors.
 
     Returns:
@@ -44,17 +44,10 @@ def split_rows(
     if not 0 < fraction < 1:
         raise UserError(f"{key} is {fraction}: give a share between 0 and 1.")
     keys = rows["text"].map(normalise_for_matching)
-    groups = _one_row_a_text(keys, rows["label"])
-    texts_of_label = groups["label"].map(groups["label"].value_counts())
-    candidates = groups[texts_of_label > 1]
+    groups = _one_row_per_text(keys, rows["label"])
     try:
-        _, chosen = train_test_split(
-            candidates["key"],
-            test_size=round(fraction * len(candidates)),
-            random_state=seed,
-            stratify=candidates["label"],
-        )
-    except ValueError as error:  # scikit-learn's own words speak of y and n_classes
+        chosen = _choose(groups, fraction, seed)
+    except ValueError as error:  # scikit-learn's message names y and n_classes
         raise UserError(
             f"{key} {fraction}: cannot split {len(rows):,} rows with {len(groups):,} different texts and "
             f"{groups['label'].nunique()} labels; both sides need a text of every label. Give more rows, another "
@@ -64,9 +57,22 @@ def split_rows(
     return rows[~split_off].reset_index(drop=True), rows[split_off].reset_index(drop=True)
 
 
-def _one_row_a_text(keys: pd.Series, labels: pd.Series) -> pd.DataFrame:
-    """Columns ``key`` and ``label``: each key once with its commonest label, in the order they first appear."""
+def _choose(groups: pd.DataFrame, fraction: float, seed: int) -> pd.Series:
+    """The keys to split off, stratified by label; ValueError if there are too few."""
+    texts_of_label = groups["label"].map(groups["label"].value_counts())
+    candidates = groups[texts_of_label > 1]
+    _, chosen = train_test_split(
+        candidates["key"],
+        test_size=round(fraction * len(candidates)),
+        random_state=seed,
+        stratify=candidates["label"],
+    )
+    return chosen
+
+
+def _one_row_per_text(keys: pd.Series, labels: pd.Series) -> pd.DataFrame:
+    """Columns ``key`` and ``label``: each key once with its most frequent label, in order of first appearance."""
     pairs = pd.DataFrame({"key": keys, "label": labels})
     pairs["rows"] = pairs.groupby(["key", "label"], sort=False, dropna=False)["key"].transform("size")
-    commonest_first = pairs.sort_values("rows", ascending=False, kind="stable")  # of equally common ones, the first
-    return commonest_first.drop_duplicates("key").sort_index()[["key", "label"]]
+    frequent_first = pairs.sort_values("rows", ascending=False, kind="stable")  # of equally frequent ones the first
+    return frequent_first.drop_duplicates("key").sort_index()[["key", "label"]]

@@ -1,4 +1,4 @@
-"""Each rule on rows made for it, and what the rules do to NSMC itself."""
+"""Each cleaning rule by itself, and all of them on NSMC."""
 
 import csv
 import io
@@ -155,14 +155,14 @@ def test_label_ids_follow_the_order_of_the_corpus() -> None:
     assert cleaned["label"].tolist() == [2, 0, 1]
 
 
-def test_quotes_stay_where_the_corpus_does_not_ask_for_repair() -> None:
+def test_quotes_stay_without_repair_quotes() -> None:
     cleaned, counts = clean_train(frame(('"그는 ""왕"""', "0")), LABELS, repair_quotes=False)
     assert cleaned["text"].tolist() == ['"그는 ""왕"""']
     assert counts["quotes repaired"] == 0
 
 
 @pytest.mark.parametrize("rows", [frame(), frame((None, None), (None, "1")), frame(("가", None))])
-def test_a_part_of_which_nothing_is_left(rows: pd.DataFrame) -> None:
+def test_a_part_may_become_empty(rows: pd.DataFrame) -> None:
     cleaned, counts = clean_train(rows, LABELS, repair_quotes=True)
     assert list(cleaned.columns) == ["id", "text", "label", "line"]
     assert (len(cleaned), counts["rows out"], list(counts)) == (0, 0, ["rows in", *RULES, "rows out"])
@@ -176,7 +176,7 @@ def test_the_rows_given_are_not_changed() -> None:
     pd.testing.assert_frame_equal(rows, before)
 
 
-def test_test_rows_are_dropped_for_want_of_text_alone() -> None:
+def test_test_rows_are_dropped_only_for_lack_of_text() -> None:
     rows = frame(("같다", "0"), ("같다", "0"), ("같다", "1"), (None, "9"), ('" ""끝"""', "1"))
     cleaned, counts = clean_test(rows, LABELS, True, "t.tsv")
     assert cleaned["text"].tolist() == ["같다", "같다", "같다", '"끝"']
@@ -194,7 +194,7 @@ def test_a_wrong_label_in_a_test_part_names_file_lines_and_labels() -> None:
     assert "labels are '0', '1'" in message
 
 
-def test_has_text_takes_any_kind_of_nothing() -> None:
+def test_missing_values_of_any_kind_are_no_text() -> None:
     texts = pd.Series(["가", None, float("nan"), pd.NA, "", " \n\u3000"], dtype=object)
     assert has_text(pd.DataFrame({"text": texts})).tolist() == [True, False, False, False, False, False]
     assert not has_text(pd.DataFrame({"text": [float("nan")] * 2})).any()

@@ -1,4 +1,4 @@
-"""The data sets that ship: each file says what the published files are."""
+"""The corpora in configs/corpus describe the published files correctly."""
 
 import hashlib
 import re
@@ -31,7 +31,7 @@ def sources(corpus: Corpus) -> list[Source]:
     return [source for source in (corpus.train, corpus.dev, corpus.test) if source is not None]
 
 
-def test_all_corpora_are_there() -> None:
+def test_all_corpora_are_present() -> None:
     assert NAMES == ["3i4k", "demo", "imdb", "korean_hate_speech", "korean_sarcasm", "nsmc", "sae4k"]
 
 
@@ -71,7 +71,7 @@ def test_checksums_are_those_of_the_published_files(name: str, shared: Path) -> 
 
 
 def test_checksums_are_those_of_the_list(shared: Path) -> None:
-    """Also of corpora whose files are not at hand."""
+    """Also for corpora whose files are not available here."""
     lines = (shared / "corpora" / "SHA256SUMS").read_text().splitlines()
     listed = {file: checksum for checksum, file in map(str.split, lines)}
     for name in ("3i4k", "korean_hate_speech", "korean_sarcasm", "sae4k"):
@@ -141,7 +141,7 @@ LABELS = [Label("0", "bad"), Label("1", "good")]
 
 @pytest.mark.parametrize("path", ["/x", "../x", "a/../../x", "a\\..\\..\\x", "C:x", "\\x", "", "."])
 def test_a_download_stays_in_the_cache(path: str) -> None:
-    """A corpus may be a stranger's, also one that a checkpoint brings."""
+    """A corpus may come from someone else, for example in a checkpoint."""
     with pytest.raises(UserError, match=r"corpus\.name"):
         Corpus(path, Source("train.tsv"), LABELS)
     with pytest.raises(UserError, match=r"test\.file"):

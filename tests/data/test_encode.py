@@ -1,4 +1,4 @@
-"""Encoding: the tokenizer's own ids, cut where they must be."""
+"""Encoding: the tokenizer's ids, truncated to the maximum length."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_tokens_take_the_smallest_type_that_holds_the_vocabulary(largest: int, d
     assert encoded.tokens.tolist() == [largest, 1, 1]
 
 
-def test_padding_that_a_tokenizer_brings_along_is_left_out_and_truncation_is_not_left_behind(tokenizer) -> None:
+def test_a_tokenizer_s_own_padding_is_ignored_and_truncation_is_reset(tokenizer) -> None:
     expected = encode(tokenizer, TEXTS, max_length=16)
     tokenizer.backend_tokenizer.enable_padding(length=64)
     encoded = encode(tokenizer, TEXTS, max_length=16)

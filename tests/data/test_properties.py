@@ -1,6 +1,6 @@
-"""What must hold for every text and every file, however odd: sampled by hypothesis.
+"""Properties of every text and every file, sampled by hypothesis.
 
-The suite tries the same few hundred cases each time; ``NSMC_CASES=10000`` (``make faults``) tries that many of each.
+The suite tries the same 100 cases of each every time; ``make faults`` tries more, as many as ``NSMC_CASES``.
 """
 
 import os
@@ -47,7 +47,7 @@ CHARACTERS = st.one_of(
 ODD_TEXTS = st.text(CHARACTERS, max_size=40) | st.sampled_from(["", "[SEP]", "[CLS]", "NA", '""""', "ẛ̣", "İ"])
 WRITABLE = ODD_TEXTS.filter(lambda text: not any("\ud800" <= character <= "\udfff" for character in text))
 CORPUS = Corpus("odd", Source("train.tsv"), [Label("0", "no"), Label("1", "yes")])
-# Bytes that look like the formats, so that more than the first check is reached.
+# Bytes that resemble the formats, so that cases pass the first check.
 PIECES = st.sampled_from(
     [
         *(mark.encode() for mark in ("text", "id", "label", *'\t,\n\r"{}[:-0\0가')),
@@ -152,7 +152,7 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=80)
 
 
 def unpacked(batch: Batch) -> list[list[int]]:
-    """Token ids of each review of a batch, by what the batch says of its slots."""
+    """Token ids of each review of a batch, from its mask and first tokens."""
     width = batch.input_ids.shape[1]
     reviews = []
     for number, first in enumerate(batch.first_tokens.tolist(), start=1):
@@ -185,7 +185,7 @@ def test_a_batch_keeps_every_token_of_every_review_once(
 
 @pytest.mark.parametrize("kind", [StratifiedSampler, LengthGroupedSampler])
 @given(lengths=LENGTHS, batch_size=st.integers(1, 20), world_size=st.integers(1, 4), done=st.integers(0, 90))
-def test_an_epoch_has_every_review_once_and_goes_on_where_it_was(
+def test_an_epoch_has_every_review_once_and_resumes(
     kind: type[TrainSampler], lengths: list[int], batch_size: int, world_size: int, done: int
 ) -> None:
     samplers = [kind(np.asarray(lengths), batch_size, 1, rank, world_size) for rank in range(world_size)]
@@ -205,7 +205,7 @@ def test_an_epoch_has_every_review_once_and_goes_on_where_it_was(
 
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl", "parquet"])
 @given(texts=st.lists(WRITABLE, min_size=1, max_size=6))
-@example(texts=["a\rb"])  # what the csv module leaves without quotes
+@example(texts=["a\rb"])  # the csv module does not quote it
 def test_written_predictions_read_back_equal(texts: list[str], ending: str, tmp_path: Path) -> None:
     frame = frame_of([(text or None, None) for text in texts])[["id", "text", "line"]]
     probabilities = np.tile([0.25, 0.75], (len(texts), 1))

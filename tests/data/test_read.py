@@ -1,4 +1,4 @@
-"""Rows from files of every format, and the message for each way that a file can be wrong."""
+"""Rows from files of every format, and the messages for broken files."""
 
 import io
 import json
@@ -48,11 +48,11 @@ def test_ids_are_row_numbers_where_there_is_no_column(path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["NA", "nan", "NULL", "None", "n/a", "<NA>", "#N/A", "-", "1.0", " "])
-def test_words_for_nothing_stay_texts(path: Path, word: str) -> None:
+def test_words_for_missing_values_stay_texts(path: Path, word: str) -> None:
     assert read_labelled(write(path, HEADER + f"1\t{word}\t0\n"), CORPUS)["text"].tolist() == [word]
 
 
-def test_mark_and_windows_line_ends(path: Path) -> None:
+def test_byte_order_mark_and_windows_line_ends(path: Path) -> None:
     content = b"\xef\xbb\xbf" + (HEADER + "1\t가\t0\n2\t나\t1\n").replace("\n", "\r\n").encode()
     assert table(read_labelled(write(path, content), CORPUS)) == [("1", "가", "0", 2), ("2", "나", "1", 3)]
 
@@ -196,20 +196,20 @@ def test_files_in_the_encoding_that_is_named(path: Path, encoding: str) -> None:
     assert read_texts(str(path), "text", "id", encoding)["text"].tolist() == ["재미있는 영화"]
 
 
-def test_utf8_may_begin_with_a_mark_whatever_its_name(path: Path) -> None:
+def test_utf8_may_begin_with_a_byte_order_mark(path: Path) -> None:
     write(path, b"\xef\xbb\xbf" + HEADER.encode() + b"1\ta\t0\n")
     for name in ("utf-8", "UTF8", "utf_8"):
         assert read_texts(str(path), "text", "id", name)["id"].tolist() == ["1"]
 
 
 @pytest.mark.parametrize("encoding", ["korean", "rot13", "no-such"])
-def test_encodings_that_there_are_not(path: Path, encoding: str) -> None:
+def test_unknown_and_wrong_encodings_are_refused(path: Path, encoding: str) -> None:
     write(path, HEADER + "1\t가\t0\n")
     if encoding == "korean":  # one that Python knows, but not the file's
         with pytest.raises(UserError, match=r"rows\.tsv, line 2: not KOREAN; save the file as UTF-8"):
             read_texts(str(write(path, "text\n가\n".encode() + b"\xff\n")), "text", None, encoding)
         return
-    with pytest.raises(UserError, match=f"'{encoding}': there is no such encoding"):
+    with pytest.raises(UserError, match=f"'{encoding}': there is no such text encoding"):
         read_texts(str(path), "text", None, encoding)
 
 
@@ -232,14 +232,8 @@ def test_encodings_that_there_are_not(path: Path, encoding: str) -> None:
             ["가", None, None, None, None, "나"],
             [*range(1, 7)],
         ),
-        (
-            "in.jsonl",
-            "[" * 100_000 + '\n{"text": "가", "id": 1' + "0" * 5_000 + '}\n{"text": "나"}',
-            [None, None, "나"],
-            [1, 2, 3],
-        ),
     ],
-    ids=["tsv", "csv", "jsonl", "deep and long"],
+    ids=["tsv", "csv", "jsonl"],
 )
 def test_bad_rows_are_refused_or_keep_their_place(
     name: str, content: str, texts: list[Any], lines: list[int], tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -259,7 +253,7 @@ def test_a_bad_row_has_no_id_where_there_is_a_column(tmp_path: Path) -> None:
 
 def test_an_open_quote_is_never_skipped(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", 'text\n가\n"나\n다\n')
-    with pytest.raises(UserError, match="line 3: a quote"):  # all that follows might be its text
+    with pytest.raises(UserError, match="line 3: a quote"):  # the rest of the file may be its text
         read_texts(str(path), "text", None, on_bad_rows="skip")
 
 
@@ -269,23 +263,20 @@ def test_a_missing_column_is_never_skipped(tmp_path: Path) -> None:
         read_texts(str(path), "text", None, on_bad_rows="skip")
 
 
-def test_a_text_of_100_mb_is_refused_or_skipped(tmp_path: Path) -> None:
-    path = write(tmp_path / "in.txt", "가\n" + "x" * 100_000_000 + "\n나\n")
-    with pytest.raises(UserError, match=r"line 2: a text of 100,000,000 characters"):
+def test_a_text_that_is_too_long_is_refused_or_skipped(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.txt", "가\n" + "x" * 1_000_001 + "\n나\n")
+    with pytest.raises(UserError, match=r"line 2: a text of 1,000,001 characters"):
         read_texts(str(path), "text", None)
     assert read_texts(str(path), "text", None, on_bad_rows="skip")["text"].tolist() == ["가", None, "나"]
 
 
-def test_a_million_columns(tmp_path: Path) -> None:
-    names = [f"c{i}" for i in range(1_000_000)]
-    path = write(tmp_path / "in.csv", f"{','.join(names)}\n" + "," * 999_999 + "\n")
-    with pytest.raises(UserError, match=r"no column 'text'; there are c0, c1") as refused:
+def test_of_many_columns_the_first_are_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.csv", f"{','.join(f'c{i}' for i in range(99))}\n")
+    with pytest.raises(UserError, match=r"no column 'text'; there are c0, c1, .*, c9, …\."):
         read_texts(str(path), "text", None)
-    assert len(str(refused.value)) < 500
-    assert read_texts(str(path), "c999999", "c3")["text"].tolist() == [None]
 
 
-def test_nuls_are_text(tmp_path: Path) -> None:
+def test_nul_characters_are_text(tmp_path: Path) -> None:
     assert read_texts(str(write(tmp_path / "in.txt", "\0가\0\n\0\n")), "text", None)["text"].tolist() == [
         "\0가\0",
         "\0",
@@ -299,8 +290,8 @@ def test_nuls_are_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", ["holds no rows"]),
-        (HEADER, ["holds no rows"]),
+        ("", ["there are no rows"]),
+        (HEADER, ["there are no rows"]),
         ("id\tdocument\tlabel\n1\t가\t0\n", ["'text'", "id, document, label", "--data.corpus.text_column"]),
         ("id\ttext\tstars\n1\t가\t0\n", ["'label'", "id, text, stars", "--data.corpus.label_column"]),
         ("text\tlabel\n가\t0\n", ["'id'", "--data.corpus.id_column"]),
@@ -325,7 +316,7 @@ def test_broken_tables(path: Path, content: str | bytes, words: list[str]) -> No
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", ["holds no rows"]),
+        ("", ["there are no rows"]),
         ('{"text": "가", "label": 1}\n{"text": \n', ["line 2", "not JSON"]),
         ('{"text": "가", "label": 1}\n["나", 0]\n', ["line 2", "not a JSON object", "list"]),
         ('{"text": "가", "label": 1}\n{"text": 3, "label": 1}\n', ["line 2", "text", "int"]),
@@ -358,7 +349,7 @@ def test_broken_folders(tmp_path: Path) -> None:
         read_labelled(tmp_path, corpus)
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
-    with pytest.raises(UserError, match="holds no texts"):
+    with pytest.raises(UserError, match="there are no texts"):
         read_labelled(tmp_path, replace(corpus, labels=[Label("a", "a"), Label("b", "b")]))
 
 
@@ -372,8 +363,8 @@ def test_missing_files(tmp_path: Path, kind: Any) -> None:
     ("name", "content", "words"),
     [
         ("in.csv", "title,stars\n가,1\n", ["title, stars", "--data.corpus.text_column"]),
-        ("in.csv", "", ["holds no rows"]),
-        ("in.txt", "", ["holds no rows"]),
+        ("in.csv", "", ["there are no rows"]),
+        ("in.txt", "", ["there are no rows"]),
         ("in.xlsx", "", ["txt, tsv, csv, jsonl, parquet"]),
         ("in.txt", "first\n재미있는 영화".encode("cp949"), ["line 2", "--data.encoding cp949"]),
     ],
@@ -434,8 +425,8 @@ def test_rows_are_those_of_pandas(name: str, corpus: Corpus, shared: Path) -> No
     assert frame["line"].tolist() == list(range(1 + corpus.header, len(frame) + 1 + corpus.header))
 
 
-def test_no_published_text_is_a_word_for_nothing(shared: Path) -> None:
-    """pandas's own list of such words would change nothing in NSMC: its counts hold either way."""
+def test_no_published_text_is_read_as_missing(shared: Path) -> None:
+    """pandas' own list of words for missing values makes no difference in NSMC."""
     for name, with_text in {"ratings_train.txt": 149_995, "ratings_test.txt": 49_997}.items():
         assert read_labelled(shared / "nsmc" / name, NSMC)["text"].notna().sum() == with_text
         assert pd.read_csv(shared / "nsmc" / name, sep="\t")["document"].notna().sum() == with_text

@@ -1,4 +1,4 @@
-"""Which reviews go together; that each comes once, on every rank in step, is in test_properties.py."""
+"""Samplers: order and composition of batches; test_properties.py tests that every review comes once."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ LENGTHS = np.random.default_rng(0).integers(3, 60, size=1003)
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_train_sampler_order_follows_seed_and_epoch_alone(kind: type[TrainSampler]) -> None:
+def test_the_order_depends_on_seed_and_epoch_only(kind: type[TrainSampler]) -> None:
     sampler = kind(LENGTHS, batch_size=32, seed=1)
     first = list(sampler)
     assert list(sampler) == first
@@ -20,7 +20,7 @@ def test_train_sampler_order_follows_seed_and_epoch_alone(kind: type[TrainSample
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_ranks_share_what_one_would_train_on(kind: type[TrainSampler]) -> None:
+def test_ranks_share_the_reviews_of_a_single_one(kind: type[TrainSampler]) -> None:
     one = list(kind(LENGTHS[:1002], 32, seed=3))
     ranks = [list(kind(LENGTHS[:1002], 16, seed=3, rank=rank, world_size=2)) for rank in (0, 1)]
     assert [sorted(a + b) for a, b in zip(*ranks, strict=True)] == [sorted(batch) for batch in one]
@@ -37,7 +37,7 @@ def test_stratified_batches_are_alike_on_every_rank() -> None:
 def test_stratified_batches_are_random() -> None:
     first, second = (list(StratifiedSampler(LENGTHS[:1000], 8, seed=seed)) for seed in (0, 1))
     pairs = [{(a, b) for batch in batches for a in batch for b in batch if a < b} for batches in (first, second)]
-    # 125 batches of 28 pairs; the longest reviews alone are dealt out by rule.
+    # 125 batches of 28 pairs; only the longest reviews are placed by a rule.
     assert len(pairs[0] & pairs[1]) < 0.05 * len(pairs[0])
 
 

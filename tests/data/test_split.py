@@ -1,4 +1,4 @@
-"""No text on both sides, labels in proportion, the same rows for the same seed."""
+"""Splits: no text on both sides, labels in proportion, the same rows for the same seed."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def test_texts_that_do_not_match(text: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["...", "!?", "♥♥", "_ _", ""])
-def test_a_text_without_letters_stands_for_itself(text: str) -> None:
+def test_a_text_without_letters_is_unchanged(text: str) -> None:
     assert normalise_for_matching(text) == text
 
 
@@ -55,7 +55,7 @@ def test_a_text_without_letters_stands_for_itself(text: str) -> None:
     st.sampled_from([0.1, 0.3, 0.5, 0.9]),
     st.integers(0, 3),
 )
-def test_no_row_is_lost_and_no_text_straddles(rows: list[tuple[str, int]], fraction: float, seed: int) -> None:
+def test_no_row_is_lost_and_no_text_is_on_both_sides(rows: list[tuple[str, int]], fraction: float, seed: int) -> None:
     whole = frame([text for text, _ in rows], [label for _, label in rows])
     try:
         rest, off = split_rows(whole, fraction, seed)
@@ -84,13 +84,13 @@ def test_seed_decides() -> None:
     assert first != other
 
 
-def test_choice_does_not_hang_on_the_index() -> None:
+def test_the_choice_does_not_depend_on_the_index() -> None:
     rows = distinct(200)
     moved = rows.set_axis(range(1_000, 1_400, 2))
     assert split_rows(rows, 0.2, 1)[1].equals(split_rows(moved, 0.2, 1)[1])
 
 
-def test_equal_texts_count_with_their_commonest_label() -> None:
+def test_equal_texts_count_with_their_most_frequent_label() -> None:
     rows = frame([f"리뷰 {i}" for i in range(40)] + ["굿", "굿!", "굿?"], [0] * 40 + [0, 1, 1])
     rest, off = split_rows(rows, 0.5, seed=0)
     # "굿" alone stands for label 1: a label of one text cannot be on both sides and stays in the rest.
