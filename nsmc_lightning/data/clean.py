@@ -33,7 +33,7 @@ def clean_text(text: str) -> str:
     * NFC: vocabularies contain composed Hangul; decomposed, nearly every review would become unknown tokens.
     * White space at the ends is removed: SentencePiece vocabularies would spend tokens on it, and texts that differ in
       it only would not be duplicates.
-    * Half a surrogate pair (from broken JSON or a terminal) becomes U+FFFD: tokenizers refuse a batch that contains one.
+    * Half a surrogate pair (from broken JSON or a terminal) becomes U+FFFD: tokenizers refuse whole batches with one.
 
     Everything else is kept, including line breaks and control characters inside the text, which tokenizers handle.
     """
