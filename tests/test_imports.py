@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "nsmc_lightning"
-LEAVES = {"types", "errors", "files"}
+LEAVES = {"types", "errors", "files", "signature"}
 BELOW = {  # of each room, the rooms that it may import from, besides its own
     "types": set(),
     "errors": set(),
     "files": {"errors"},
+    "signature": {"errors"},
     "data": LEAVES,
     "model": LEAVES,
     "checkpoint": {*LEAVES, "data", "model"},

@@ -3,17 +3,20 @@
 import gzip
 import hashlib
 import os
-import sys
 import tarfile
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pooch
 import requests
+from tqdm import tqdm
 
 from nsmc_lightning.data.corpus import Source
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.files import whole_file, whole_folder
+from nsmc_lightning.files import PARTIAL, lock, whole_folder
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two chunks
 _CHUNK = 1 << 16  # bytes
@@ -65,17 +68,24 @@ def _in_directory(source: Source, directory: Path, cached: Path) -> Path:
 
 
 def _download(url: str, target: Path, sha256: str | None) -> None:
-    # Not pooch.retrieve, whose files only their owner can read: a cache may be shared.
-    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=_CHUNK, timeout=_TIMEOUT)
+    """Download to ``target``, which appears only when it is complete and its checksum is right.
+
+    ``pooch.retrieve`` does not resume, and its files only their owner can read.
+    """
     try:
-        with whole_file(target) as partial:
-            download(url, str(partial), None)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _partial_file(target) as partial:
+            if target.is_file():
+                return  # another run downloaded it while this one waited
+            _download_rest(url, partial)
             found = pooch.file_hash(str(partial))
             if sha256 not in (None, found):
+                partial.unlink()
                 raise UserError(
                     f"{url}: the sha256 of the download is {found}, not {sha256}, so it is refused.\n"
                     "Try again later, or name a folder that contains the right file with --data.data_dir."
                 )
+            os.replace(partial, target)
     except OSError as error:  # requests.RequestException is one
         raise UserError(
             f"{url} cannot be downloaded ({_reason(error)}).\n"
@@ -84,13 +94,60 @@ def _download(url: str, target: Path, sha256: str | None) -> None:
         ) from error
 
 
+@contextmanager
+def _partial_file(target: Path) -> Iterator[Path]:
+    """Give one run at a time the file to download to, which stays after an error so that the next attempt resumes.
+
+    Where files cannot be locked (some network file systems) each run has a file of its own, which does not stay.
+    """
+    with target.with_name(f".{target.name}.lock").open("ab") as file:  # not deleted: others may be waiting for it
+        if lock(file, wait=True):
+            yield target.with_name(target.name + PARTIAL)
+            return
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
+        yield Path(folder) / target.name
+
+
+def _download_rest(url: str, partial: Path) -> None:
+    """Append to ``partial`` what it lacks of the file at ``url``; a server without ranges sends all of it again."""
+    have = partial.stat().st_size if partial.is_file() else 0
+    headers = {"Accept-Encoding": "identity"}  # ranges of a compressed answer do not count the file's own bytes
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        sent = response.headers.get("Content-Range", "")
+        if sent == f"bytes */{have}":
+            return  # complete, but not yet renamed
+        resumes = sent.startswith(f"bytes {have}-")
+        if resumes or not have or not sent:
+            response.raise_for_status()
+            _write(response, partial, have if resumes else 0)
+            return
+    partial.unlink()  # of another version of the file: start again
+    _download_rest(url, partial)
+
+
+def _write(response: requests.Response, partial: Path, start: int) -> None:
+    """Write the response's body behind the first ``start`` bytes of ``partial``; show progress on a terminal."""
+    total = start + int(response.headers.get("Content-Length", 0))
+    with (
+        partial.open("ab" if start else "wb") as file,
+        tqdm(desc=partial.stem, total=total or None, initial=start, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+        for chunk in response.iter_content(_CHUNK):
+            file.write(chunk)
+            bar.update(len(chunk))
+    if partial.stat().st_size < total:
+        raise requests.exceptions.ChunkedEncodingError("fewer bytes than promised")
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"HTTP {error.response.status_code}"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return "timed out"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
-        return "the connection broke off"
+        return "the connection broke off; the next attempt resumes there"
     if isinstance(error, requests.exceptions.SSLError):
         return "the server's certificate is not accepted"
     if isinstance(error, requests.ConnectionError):

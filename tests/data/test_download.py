@@ -1,5 +1,6 @@
 """Downloads from a local server: complete files only, checksums, archives, and the messages of errors."""
 
+import errno
 import gzip
 import hashlib
 import io
@@ -23,14 +24,15 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``content`` under any name and counts the requests."""
+    """Serves ``content`` under any name and notes the Range header of each request."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = CONTENT
-        self.requests = 0
+        self.ranges: list[str | None] = []
+        self.knows_ranges = True
         self.cut: int | None = None  # stop after so many bytes
         self.status: int | None = None  # answer with this error
         self.stalls = False
@@ -42,17 +44,26 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self.server.requests += 1
+        asked = self.headers.get("Range")
+        self.server.ranges.append(asked)
         if self.server.status:
             self.send_error(self.server.status)
             return
         if self.server.stalls:
             threading.Event().wait(1)
             return
-        body = self.server.content
-        self.send_response(200)
+        content = self.server.content
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.server.knows_ranges else 0
+        body = content[start:]
+        if start and not body:
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(content)}")
+        else:
+            self.send_response(206 if start else 200)
+        if start and body:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if "gzip" in self.headers.get("Accept-Encoding", ""):  # as hosts of raw files do
-            body = gzip.compress(body)
+            body = gzip.compress(content)[start:]
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -82,7 +93,7 @@ def source(server: Server) -> Source:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock")
 
 
 def test_a_file_is_downloaded_once(server: Server, source: Source, tmp_path: Path) -> None:
@@ -90,7 +101,7 @@ def test_a_file_is_downloaded_once(server: Server, source: Source, tmp_path: Pat
     assert path == tmp_path / "nsmc" / "ratings.txt"
     assert path.read_bytes() == CONTENT
     assert fetch(source, None, "nsmc", tmp_path) == path
-    assert server.requests == 1
+    assert server.ranges == [None]
     assert names(path.parent) == ["ratings.txt"]
 
 
@@ -99,16 +110,35 @@ def test_no_bar_where_there_is_no_terminal(source: Source, tmp_path: Path, capfd
     assert capfd.readouterr() == ("", "")
 
 
-def test_two_runs_may_download_at_once(server: Server, source: Source, tmp_path: Path) -> None:
-    server.pieces = 10
+def fetch_twice_at_once(source: Source, cache_dir: Path) -> list[bytes]:
+    """What each of two runs reads."""
     together = threading.Barrier(2)
 
     def one(_: int) -> bytes:
         together.wait()
-        return fetch(source, None, "nsmc", tmp_path).read_bytes()
+        return fetch(source, None, "nsmc", cache_dir).read_bytes()
 
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(one, range(2))) == [CONTENT] * 2
+        return list(pool.map(one, range(2)))
+
+
+def test_the_second_of_two_runs_waits_and_takes_the_file(server: Server, source: Source, tmp_path: Path) -> None:
+    server.pieces = 10
+    assert fetch_twice_at_once(source, tmp_path) == [CONTENT] * 2
+    assert server.ranges == [None]
+    assert names(tmp_path / "nsmc") == ["ratings.txt"]
+
+
+def test_without_locks_each_run_has_a_file_of_its_own(
+    server: Server, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", unsupported)
+    server.pieces = 10
+    assert fetch_twice_at_once(source, tmp_path) == [CONTENT] * 2
+    assert server.ranges == [None, None]
     assert names(tmp_path / "nsmc") == ["ratings.txt"]
 
 
@@ -117,16 +147,46 @@ def test_a_shared_cache_can_be_read_by_others(source: Source, tmp_path: Path) ->
     assert fetch(source, None, "nsmc", tmp_path).stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
-# Refused
+# Resume
 
 
-def test_a_broken_download_leaves_nothing(server: Server, source: Source, tmp_path: Path) -> None:
-    server.cut = 10_000
-    with pytest.raises(UserError, match="the connection broke off"):
+def test_a_broken_download_resumes(server: Server, source: Source, tmp_path: Path) -> None:
+    server.cut = 100_000
+    with pytest.raises(UserError, match="broke off; the next attempt resumes"):
         fetch(source, None, "nsmc", tmp_path)
-    assert names(tmp_path / "nsmc") == []
+    have = (tmp_path / "nsmc" / "ratings.txt.part").stat().st_size
+    assert 0 < have <= 100_000
     server.cut = None
     assert fetch(source, None, "nsmc", tmp_path).read_bytes() == CONTENT
+    assert server.ranges == [None, f"bytes={have}-"]
+    assert names(tmp_path / "nsmc") == ["ratings.txt"]
+
+
+@pytest.mark.parametrize(
+    ("part", "ranges"),
+    [
+        (CONTENT, [f"bytes={len(CONTENT)}-"]),
+        (CONTENT + b"?", [f"bytes={len(CONTENT) + 1}-", None]),
+    ],
+    ids=["complete", "longer than the file"],
+)
+def test_a_part_without_a_rest(
+    server: Server, source: Source, tmp_path: Path, part: bytes, ranges: list[str | None]
+) -> None:
+    (tmp_path / "nsmc").mkdir()
+    (tmp_path / "nsmc" / "ratings.txt.part").write_bytes(part)
+    assert fetch(source, None, "nsmc", tmp_path).read_bytes() == CONTENT
+    assert server.ranges == ranges
+
+
+def test_a_server_without_ranges_sends_all_again(server: Server, source: Source, tmp_path: Path) -> None:
+    (tmp_path / "nsmc").mkdir()
+    (tmp_path / "nsmc" / "ratings.txt.part").write_bytes(CONTENT[:1000])
+    server.knows_ranges = False
+    assert fetch(source, None, "nsmc", tmp_path).read_bytes() == CONTENT
+
+
+# Refused
 
 
 def test_a_wrong_checksum_is_refused(server: Server, source: Source, tmp_path: Path) -> None:
@@ -189,7 +249,7 @@ def test_a_cache_that_cannot_be_written(source: Source, tmp_path: Path) -> None:
 def test_the_user_s_file_is_used_as_it_is(server: Server, source: Source, tmp_path: Path) -> None:
     (tmp_path / "ratings.txt").write_text("my own rows")
     assert fetch(source, tmp_path, "nsmc", tmp_path / "cache") == tmp_path / "ratings.txt"
-    assert server.requests == 0
+    assert server.ranges == []
     assert not (tmp_path / "cache").exists()
 
 
@@ -197,7 +257,7 @@ def test_a_missing_file_of_the_users_is_named(server: Server, source: Source, tm
     with pytest.raises(UserError) as refused:
         fetch(source, tmp_path / "here", "nsmc", tmp_path)
     assert all(word in str(refused.value) for word in (str(tmp_path / "here" / "ratings.txt"), server.url))
-    assert server.requests == 0
+    assert server.ranges == []
 
 
 def test_a_source_without_address_asks_for_a_folder(tmp_path: Path) -> None:
@@ -238,7 +298,7 @@ def test_two_sources_share_an_archive(server: Server, tmp_path: Path) -> None:
     test = fetch(part_source("test", server), None, "imdb", tmp_path)
     assert (train / "neg" / "0_2.txt").read_text() == "Dull."
     assert (test / "pos" / "0_9.txt").read_text() == "Good."
-    assert server.requests == 1
+    assert server.ranges == [None]
     assert train.parent == test.parent
     assert len(names(tmp_path / "imdb")) == 2  # the archive and its content, nothing half-done
 
