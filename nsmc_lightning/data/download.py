@@ -119,7 +119,8 @@ def _download_rest(url: str, partial: Path) -> None:
         if sent == f"bytes */{have}":
             return  # complete, but not yet renamed
         resumes = sent.startswith(f"bytes {have}-")
-        if resumes or not have or not sent:
+        unsatisfiable = response.status_code == requests.codes.requested_range_not_satisfiable
+        if not have or not (unsatisfiable or (sent and not resumes)):
             response.raise_for_status()
             _write(response, partial, have if resumes else 0)
             return
