@@ -48,7 +48,7 @@ class Summary(Callback):
         """Dev metrics of the best checkpoint, or else of the last one, and how to test it and look at it."""
         if not trainer.is_global_zero:
             return
-        title, metrics, path = "last dev metrics", self.record.last, self.last.path if self.last is not None else ""
+        title, metrics, path = "last dev metrics", self.record.last, self.last.path if self.last is not None else None
         if self.best is not None and self.best.metrics:
             title, metrics, path = "best dev metrics", self.best.metrics, self.best.best_model_path
         self._print({title: _of("val", metrics), "training": _of("train", self.throughput.rates)})

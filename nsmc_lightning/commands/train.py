@@ -43,13 +43,14 @@ from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.run.checkpoint_files import AtomicCheckpointIO, remove_leftovers
 from nsmc_lightning.run.folder import build_loggers
+from nsmc_lightning.run.loop import remove_signal_handlers
 from nsmc_lightning.run.newest import find_checkpoint
 from nsmc_lightning.run.non_finite import StopAtNonFinite
 from nsmc_lightning.run.record import RunRecord
 from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.run.save_last import SaveLast
 from nsmc_lightning.run.step_seed import StepSeed
-from nsmc_lightning.run.stop import GracefulStop, NoSignals
+from nsmc_lightning.run.stop import GracefulStop
 from nsmc_lightning.run.stop_early import StopEarly
 from nsmc_lightning.run.validate_at_end import ValidateAtEnd
 
@@ -273,17 +274,18 @@ class ClassifierCLI(LightningCLI):
         settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         with no_trainer(trainer):
             built = Trainer(**settings)
-        built._signal_connector = NoSignals(built)
+        remove_signal_handlers(built)
         return built
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
         """Ours, in the order in which they are called; Lightning calls those that write checkpoints last."""
         best, last = self._checkpoint_callbacks(config)
-        self.stop = GracefulStop()
+        seed = int(config.seed_everything or 0)
+        self.stop = GracefulStop(last)
         throughput, writer = Throughput(), PredictionWriter(config.output)
-        self.record = RunRecord(config.name, self.config_text, self.checkpoint_text, best)
+        self.record = RunRecord(config.name, seed, self.config_text, self.checkpoint_text, best)
         callbacks: list[Callback] = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
-        callbacks += [StepSeed(), StopAtNonFinite(), ValidateAtEnd(), throughput, Pictures(), writer]
+        callbacks += [StepSeed(seed), StopAtNonFinite(), ValidateAtEnd(), throughput, Pictures(), writer]
         if logged:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
         callbacks += [self.record, Summary(self.record, throughput, writer, best, last), self.stop]

@@ -1,7 +1,6 @@
 """What a run was: its settings beside its logs and in its checkpoints, its hyper-parameters with what they reached."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,15 @@ class RunRecord(Callback):
 
     Args:
         recipe: name of the recipe.
+        seed: the run's.
         config: the command line's settings as YAML, as they were given.
         checkpoint_config: the same for checkpoints, which are used from other folders.
         best: the callback that keeps the best checkpoint; None where none is kept.
     """
 
-    def __init__(self, recipe: str, config: str, checkpoint_config: str, best: SaveBest | None) -> None:
+    def __init__(self, recipe: str, seed: int, config: str, checkpoint_config: str, best: SaveBest | None) -> None:
         self.recipe = recipe
+        self.seed = seed
         self.config = config
         self.checkpoint_config = checkpoint_config
         self.best = best
@@ -54,7 +55,7 @@ class RunRecord(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         return {
             "recipe": self.recipe,
-            "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
+            "seed": self.seed,
             "corpus": data.corpus.name,
             "sha256": data.checksums(),
             "versions": versions(),

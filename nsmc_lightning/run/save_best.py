@@ -14,13 +14,14 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import lock, whole_file
+from nsmc_lightning.run.loop import HookedCheckpoint
 
 log = logging.getLogger(__name__)
 
 _LIGHTNINGS_NAME = ModelCheckpoint.__qualname__
 
 
-class SaveBest(ModelCheckpoint):
+class SaveBest(HookedCheckpoint):
     """Lightning's ModelCheckpoint, which also keeps all dev metrics of each checkpoint and resumes in another folder.
 
     Left alone, ModelCheckpoint forgets its best checkpoints where the run resumes in another folder, or in its own
@@ -53,10 +54,10 @@ class SaveBest(ModelCheckpoint):
         super().load_state_dict(state_dict)
         self._metrics = state_dict.get("metrics", {})
 
-    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        self._metrics[filepath] = metrics  # before the file is written: it holds the state of this callback too
-        super()._save_checkpoint(trainer, filepath)
+    def before_save(self, trainer: Trainer, path: str) -> None:
+        """Note the dev metrics of the checkpoint."""
+        metrics = trainer.callback_metrics
+        self._metrics[path] = {name: float(value) for name, value in metrics.items() if name.startswith("val/")}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Has the best checkpoints of a resumed run in this run's folder before their paths are taken over."""
