@@ -132,7 +132,7 @@ def _save_by_own_clock(rank: int, folder: Path, saved: Any) -> None:
         fit_loop=SimpleNamespace(epoch_loop=loop),
         save_checkpoint=lambda path: saved.put(rank),
     )
-    callback = SaveLast(timedelta(hours=1) if rank == 0 else timedelta(0))
+    callback = SaveLast(timedelta(days=9999) if rank == 0 else timedelta(0))
     callback.on_train_start(trainer, BoringModel())
     callback.on_train_batch_end(trainer, BoringModel(), None, None, 0)
     torch.distributed.destroy_process_group()
