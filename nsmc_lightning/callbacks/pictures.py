@@ -37,7 +37,6 @@ class Pictures(Callback):
         self._confusion: MulticlassConfusionMatrix | None = None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the lengths of the training texts."""
         logger = _tensorboard(trainer)
         if logger is None or not trainer.is_global_zero:
             return
@@ -59,7 +58,6 @@ class Pictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Add a batch's predictions to the count."""
         if trainer.sanity_checking or _tensorboard(trainer) is None:
             return
         if self._confusion is None:
@@ -67,14 +65,12 @@ class Pictures(Callback):
         self._confusion.update(outputs.probabilities, batch.labels)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the dev part's confusion matrix."""
         self._log_confusion(trainer, "val/confusion_matrix")
 
     on_test_epoch_start = on_validation_epoch_start
     on_test_batch_end = on_validation_batch_end
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw the test part's confusion matrix."""
         self._log_confusion(trainer, "test/confusion_matrix")
 
     def _log_confusion(self, trainer: Trainer, tag: str) -> None:

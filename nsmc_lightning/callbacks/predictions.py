@@ -70,17 +70,14 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Collect a batch's predictions."""
         self._collected.append(Prediction(*(tensor.cpu() for tensor in outputs)))
 
     on_predict_batch_end = on_test_batch_end
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the predictions of the test part."""
         self._write(trainer, "test", "test.csv")
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the predictions of a file."""
         self._write(trainer, "predict", "predictions.csv")
 
     def _write(self, trainer: Trainer, part: str, default_name: str) -> None:

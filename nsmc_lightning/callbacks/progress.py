@@ -22,7 +22,6 @@ class ProgressLines(ProgressBar):
         self._enabled = False
 
     def enable(self) -> None:
-        """Print again."""
         self._enabled = True
 
     def _start(self) -> None:
@@ -50,7 +49,6 @@ class ProgressLines(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Print a line of training when it is due."""
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
         self._advance(f"fit, epoch {epoch}", batch_idx + 1, trainer.num_training_batches)
 
@@ -63,7 +61,6 @@ class ProgressLines(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Print a line of the test when it is due."""
         self._advance("test", batch_idx + 1, trainer.num_test_batches[dataloader_idx])
 
     def on_predict_batch_end(
@@ -75,7 +72,6 @@ class ProgressLines(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Print a line of the prediction when it is due."""
         self._advance("predict", batch_idx + 1, trainer.num_predict_batches[dataloader_idx])
 
 

@@ -27,15 +27,7 @@ _ROWS = {  # by metric: title and format
 
 
 class Summary(Callback):
-    """Print the metrics at the end of a command, and the commands that use its results.
-
-    Args:
-        record: keeps the dev metrics of ``fit``.
-        throughput: keeps the rates of each stage.
-        writer: writes the predictions.
-        best: writes the best checkpoint; None in a run without checkpoints.
-        last: writes ``last.ckpt``; None in a run without checkpoints.
-    """
+    """Print the metrics at the end of a command, and the commands that use its results."""
 
     def __init__(
         self,

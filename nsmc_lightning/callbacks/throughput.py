@@ -88,11 +88,9 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count a batch of training."""
         self._meters["train"].count(batch)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Pause the clock of training."""
         if "train" in self._meters:
             self._meters["train"].pause()
 
@@ -104,7 +102,6 @@ class Throughput(Callback):
     # Validation, test and prediction
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock of an evaluation."""
         self._start(trainer, pl_module, _stage(trainer))
 
     def on_validation_batch_end(
@@ -116,11 +113,9 @@ class Throughput(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Count a batch of an evaluation."""
         self._meters[_stage(trainer)].count(batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the rates of an evaluation."""
         self._log(trainer, pl_module, _stage(trainer))
 
     on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start

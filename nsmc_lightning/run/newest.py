@@ -11,6 +11,7 @@ from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
+_report = rank_zero_only(log.info)
 
 _KEYWORDS = ("last", "best")
 _FOUND = "NSMC_LIGHTNING_CKPT_PATH"  # by which the first process of a run tells those that it starts
@@ -41,7 +42,7 @@ def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", n
     else:
         inner = Path(value) / "checkpoints"
         folder, wanted = inner if inner.is_dir() else Path(value), "last" if command == "fit" else "best"
-    found = str((_best(folder) if wanted == "best" else _last(folder)).resolve())
+    found = str((_best(folder) if wanted == "best" else _existing(folder / "last.ckpt")).resolve())
     if first:  # processes that it starts would look later, when another run may have written a checkpoint
         os.environ[_FOUND] = found
     _report(f"--ckpt_path {value}: {found}")
@@ -51,34 +52,20 @@ def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", n
 def _newest(log_dir: Path, name: str | None, value: str) -> Path:
     """Return the checkpoints folder of the newest run."""
     runs = [log_dir / name] if name else log_dir.glob("*")
-    found = [
-        (_written(path), _version(path), path) for run in runs for path in run.glob("version_*/checkpoints/*.ckpt")
-    ]
+    found = [(_written(path), path) for run in runs for path in run.glob("version_*/checkpoints/*.ckpt")]
     if not found:
         raise UserError(
             f"--ckpt_path {value}: no run below {log_dir / (name or '')} has a checkpoint.\n"
             "Give the checkpoint's file, its run's folder, or (except for classify) --config, --name or --log_dir."
         )
-    return max(found)[2].parent
+    return max(found)[1].parent
 
 
 def _written(checkpoint: Path) -> int:
     try:
         return checkpoint.stat().st_mtime_ns
-    except FileNotFoundError:  # a running fit has just replaced it
+    except FileNotFoundError:  # a running fit has just removed it
         return 0
-
-
-def _version(checkpoint: Path) -> int:
-    number = checkpoint.parent.parent.name.removeprefix("version_")
-    return int(number) if number.isdecimal() else -1
-
-
-def _last(folder: Path) -> Path:
-    path = folder / "last.ckpt"
-    if not path.is_file():
-        raise _missing(path)
-    return path
 
 
 def _best(folder: Path) -> Path:
@@ -90,17 +77,11 @@ def _best(folder: Path) -> Path:
                 kept = folder / Path(state["best_model_path"]).name  # the run's folder may have been moved
                 if kept.is_file():
                     return kept
-    path = folder / "best.ckpt"
-    if not path.is_file():
-        raise _missing(path)
-    return path
+    return _existing(folder / "best.ckpt")
 
 
-def _missing(path: Path) -> UserError:
+def _existing(path: Path) -> Path:
+    if path.is_file():
+        return path
     others = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt"))) or "no checkpoint"
-    return UserError(f"{path}: there is no such file; {path.parent} holds {others}.\nGive one by its path.")
-
-
-@rank_zero_only
-def _report(line: str) -> None:
-    log.info(line)
+    raise UserError(f"{path}: there is no such file; {path.parent} holds {others}.\nGive one by its path.")

@@ -33,7 +33,6 @@ class StopAtNonFinite(Callback):
         self._seen: list[tuple[int, Tensor, Tensor]] = []  # step, whether its loss is not finite, rows of its batch
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Keep the batch's row numbers."""
         self._rows = batch.rows
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
@@ -51,7 +50,6 @@ class StopAtNonFinite(Callback):
             self._check(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the flags that are left, of a run without checkpoints."""
         self._check(trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:

@@ -48,7 +48,6 @@ class RunRecord(Callback):
         return ("best", best) if best else ("last", self.last)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml`` and ``run.json``."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         self.run = {
             "recipe": self.recipe,
@@ -66,7 +65,6 @@ class RunRecord(Callback):
             (folder / "run.json").write_text(text + "\n", encoding="utf-8")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the dev metrics."""
         if is_fit_validation(trainer):
             values = trainer.callback_metrics
             self.last = {name: float(value) for name, value in values.items() if name.startswith("val/")}
@@ -79,7 +77,6 @@ class RunRecord(Callback):
         checkpoint[RUN] = self.run
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the hyper-parameters and the dev metrics reached."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         parameters = {**pl_module.hparams, **data.hparams, "corpus": data.corpus.name}
         which, reached = self.reached

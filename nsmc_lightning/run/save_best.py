@@ -17,6 +17,7 @@ from nsmc_lightning.files import lock, whole_file
 from nsmc_lightning.run.loop import HookedCheckpoint
 
 log = logging.getLogger(__name__)
+_warn = rank_zero_only(log.warning)
 
 _LIGHTNINGS_NAME = ModelCheckpoint.__qualname__
 
@@ -45,17 +46,14 @@ class SaveBest(HookedCheckpoint):
         return super().state_key.replace(type(self).__qualname__, _LIGHTNINGS_NAME)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return ModelCheckpoint's state, and the dev metrics of each checkpoint that is kept."""
         kept = {path: metrics for path, metrics in self._metrics.items() if path in self.best_k_models}
         return {**super().state_dict(), "metrics": kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore ModelCheckpoint's state and the metrics."""
         super().load_state_dict(state_dict)
         self._metrics = state_dict.get("metrics", {})
 
     def before_save(self, trainer: Trainer, path: str) -> None:
-        """Keep the dev metrics of the checkpoint."""
         metrics = trainer.callback_metrics
         self._metrics[path] = {name: float(value) for name, value in metrics.items() if name.startswith("val/")}
 
@@ -147,8 +145,3 @@ def _copy(file: Path, folder: str) -> str:
                 "Make room, or choose another folder (--log_dir, --checkpoint.dirpath)."
             ) from error
     return os.path.join(folder, file.name)  # spelled as ModelCheckpoint does, which compares paths as text
-
-
-@rank_zero_only
-def _warn(line: str) -> None:
-    log.warning(line)

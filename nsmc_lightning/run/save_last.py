@@ -80,7 +80,6 @@ class SaveLast(ModelCheckpoint):
             self.save(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save, except after a sanity check."""
         if is_fit_validation(trainer):
             self.save(trainer)
 

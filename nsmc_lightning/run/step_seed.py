@@ -24,12 +24,10 @@ class StepSeed(Callback):
         self.seed = seed
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Seed torch's generators on all devices."""
         number_logs_by_steps(trainer)
         batch_number = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
         state = np.random.SeedSequence([self.seed, batch_number, trainer.global_rank]).generate_state(1, np.uint64)
         torch.manual_seed(int(state[0]) >> 1)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Number the logs of the epoch."""
         number_logs_by_steps(trainer)

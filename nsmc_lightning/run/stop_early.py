@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 log = logging.getLogger(__name__)
+_report = rank_zero_only(log.info)
 
 
 class StopEarly(EarlyStopping):
@@ -22,11 +23,9 @@ class StopEarly(EarlyStopping):
         return super().state_key.replace(type(self).__qualname__, EarlyStopping.__qualname__)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best value so far and the number of validations since then."""
         super().load_state_dict({**state_dict, "patience": self.patience})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop when the metric has not improved, with a line."""
         stopping = trainer.should_stop
         super().on_validation_end(trainer, pl_module)
         if trainer.should_stop and not stopping:
@@ -34,8 +33,3 @@ class StopEarly(EarlyStopping):
                 f"stopped early in epoch {trainer.current_epoch + 1}: {self.wait_count} validations without a better "
                 f"{self.monitor} (--early_stopping.patience {self.patience})."
             )
-
-
-@rank_zero_only
-def _report(line: str) -> None:
-    log.info(line)

@@ -26,6 +26,5 @@ class ValidateAtEnd(Callback):
             self._intervals = set_validation_intervals(trainer, EVERY_BATCH)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the trainer's intervals."""
         set_validation_intervals(trainer, self._intervals)
         self._intervals = {}

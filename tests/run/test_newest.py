@@ -42,12 +42,6 @@ def test_a_keyword_is_the_newest_run_s(value: str, command: str, runs: Path) -> 
     assert find_checkpoint(value, command, "lightning_logs", "klue") == find_checkpoint(value, command)
 
 
-def test_of_runs_written_at_once_the_higher_number_is_newer(runs: Path) -> None:
-    for version in (9, 10):
-        write(runs / "demo" / f"version_{version}" / "checkpoints" / "last.ckpt", 400)
-    assert "version_10" in find_checkpoint("last", "fit")
-
-
 @pytest.mark.parametrize("below", ["", "checkpoints"])
 def test_a_folder_is_last_to_fit_and_best_to_all_else(below: str, runs: Path) -> None:
     folder = runs / "klue" / "version_1"
