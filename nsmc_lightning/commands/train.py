@@ -278,18 +278,28 @@ class ClassifierCLI(LightningCLI):
         return built
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
-        """Ours, in the order in which they are called; Lightning calls those that write checkpoints last."""
+        """Return our callbacks in the order in which Lightning calls them, after those of the settings."""
         best, last = self._checkpoint_callbacks(config)
-        seed = int(config.seed_everything or 0)
-        self.stop = GracefulStop(last)
+        seed = int(config.seed_everything or 0)  # false seeds nothing
         throughput, writer = Throughput(), PredictionWriter(config.output)
         self.record = RunRecord(config.name, seed, self.config_text, self.checkpoint_text, best)
-        callbacks: list[Callback] = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
-        callbacks += [StepSeed(seed), StopAtNonFinite(), ValidateAtEnd(), throughput, Pictures(), writer]
-        if logged:
-            callbacks.append(LearningRateMonitor(logging_interval="step"))
-        callbacks += [self.record, Summary(self.record, throughput, writer, best, last), self.stop]
-        return [*callbacks, *(callback for callback in (best, last) if callback is not None)]
+        self.stop = GracefulStop(last)
+        early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
+        return [
+            *early_stopping,  # before the checkpoints, which hold its count of validations
+            StepSeed(seed),  # before the batch draws random numbers
+            StopAtNonFinite(),  # before anything is saved
+            ValidateAtEnd(),  # after all that may end training at a batch, before all that ask if a validation follows
+            throughput,  # before what takes time and is not to be measured
+            Pictures(),
+            writer,  # before the summary, which names its file
+            *([LearningRateMonitor(logging_interval="step")] if logged else []),
+            self.record,  # before the summary, which prints the metrics that it keeps
+            Summary(self.record, throughput, writer, best, last),
+            self.stop,  # after all others: what it saves includes what they did with the batch
+            *([best] if best is not None else []),  # Lightning calls these two last, wherever they are in the list
+            *([last] if last is not None else []),  # after best: last.ckpt names the best checkpoint
+        ]
 
     def _checkpoint_callbacks(self, config: Namespace) -> tuple[SaveBest | None, SaveLast | None]:
         if config.trainer.enable_checkpointing is False:
