@@ -1,4 +1,4 @@
-"""What is drawn, with warnings as errors, and what a tiny run leaves in TensorBoard's event file."""
+"""The drawings, with warnings as errors, and the pictures in TensorBoard's event file of a tiny run."""
 
 import ast
 from pathlib import Path
@@ -28,7 +28,7 @@ ROWS = 20
 
 
 class TinyModule(LightningModule):
-    """Says the same of a row each time: probabilities drawn once."""
+    """Predicts the same random probabilities for a row each time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class TinyData(LightningDataModule):
 
 
 def trainer(folder: Path, loggers: list[Any]) -> Trainer:
-    """Two epochs on the processor, with nothing on the console."""
+    """A trainer of two epochs that prints nothing."""
     return Trainer(
         max_epochs=2,
         accelerator="cpu",
@@ -115,7 +115,7 @@ def bars(figure: Figure, axes: int) -> list[Rectangle]:
 
 
 def texts(figure: Figure) -> list[str]:
-    """All that is written in the first axes of a figure."""
+    """All text in the first axes of a figure."""
     axes = figure.axes[0]
     return [text.get_text() for text in (*axes.texts, *axes.get_xticklabels(), axes.title)]
 
@@ -151,7 +151,7 @@ def test_fit_and_test_log_pictures(tmp_path: Path, drawn: list[np.ndarray]) -> N
     }
     expected = confusion_matrix(data.labels, module.probabilities.argmax(1))
     assert len(drawn) == 3
-    for matrix in drawn:  # equal: nothing is left over from the epoch before
+    for matrix in drawn:  # equal: each count starts from zero
         assert matrix.tolist() == expected.tolist()
 
 
@@ -167,12 +167,12 @@ def test_without_tensorboard_nothing_happens(tmp_path: Path, drawn: list[np.ndar
 
 
 @pytest.mark.filterwarnings("error")
-def test_lengths_name_the_share_that_is_cut() -> None:
+def test_the_title_gives_the_share_that_is_cut() -> None:
     tokens = np.array([10] * 15 + [64] * 3 + [65] + [9_000])
     figure = draw_lengths(tokens * 2, tokens, max_length=64)
     assert figure.get_suptitle() == "20 training texts, 10.00% cut at 64 tokens"
     tokens_of = bars(figure, 1)
-    assert sum(bar.get_height() for bar in tokens_of) == 20  # also what is longer than the axis
+    assert sum(bar.get_height() for bar in tokens_of) == 20  # texts longer than the axis included
     cut = [bar for bar in tokens_of if bar.get_facecolor() != tokens_of[0].get_facecolor()]
     assert sum(bar.get_height() for bar in cut) == 2
     assert pixels(figure).std() > 0

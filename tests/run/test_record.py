@@ -1,4 +1,4 @@
-"""What is kept of a run beside its logs."""
+"""The metrics by which TensorBoard compares runs."""
 
 from pathlib import Path
 from types import SimpleNamespace

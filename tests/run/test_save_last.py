@@ -1,4 +1,4 @@
-"""last.ckpt is written between steps, or not at all."""
+"""When last.ckpt is written: between steps, and by all processes together."""
 
 import multiprocessing
 from datetime import timedelta
@@ -27,7 +27,7 @@ class Pending(Callback):
 
 class Model(BoringModel):
     def on_validation_model_zero_grad(self) -> None:
-        """Lightning would clear them after a step; here the optimizer's own clearing is waited for."""
+        """Leaves it to the optimizer to clear the gradients after a step."""
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
@@ -91,7 +91,7 @@ class Written(Callback):
 def test_between_validations_a_file_is_written_when_the_interval_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock = iter(range(1_000_000, 2_000_000, 60))  # a machine that has been up for days; each look takes a minute
+    clock = iter(range(1_000_000, 2_000_000, 60))  # a machine that has been up for days; each reading is a minute later
     monkeypatch.setattr(save_last, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     trainer = Trainer(
         default_root_dir=tmp_path,
@@ -110,7 +110,7 @@ def test_between_validations_a_file_is_written_when_the_interval_is_over(
 
 
 def _save_by_own_clock(rank: int, folder: Path, saved: Any) -> None:
-    """A batch of one of two processes, of which the second's clock says that it is time."""
+    """Trains one batch as one of two processes; only the second's interval is over."""
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     loop = SimpleNamespace(total_batch_idx=0, batch_idx=0)
     trainer: Any = SimpleNamespace(

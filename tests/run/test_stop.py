@@ -1,4 +1,4 @@
-"""How a process takes a signal, before and during training. What a whole run makes of it is in tests/faults."""
+"""How a process handles a signal before and during training; tests/faults has whole runs."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ from nsmc_lightning.run.stop import GracefulStop, Stopped
 
 
 def trainer(world_size: int = 1, children: list[Any] | None = None) -> Any:
-    """What the callback asks of a trainer that is not running."""
+    """A trainer that is not running, as far as the callback uses it."""
     strategy = SimpleNamespace(launcher=SimpleNamespace(procs=children or []))
     return SimpleNamespace(
         world_size=world_size,
@@ -37,7 +37,7 @@ def test_before_training_a_signal_ends_the_run_at_once(capsys: pytest.CaptureFix
     assert "stopped by SIGTERM; nothing was saved" in capsys.readouterr().err
 
 
-def test_in_training_a_signal_waits_and_a_second_ctrl_c_is_the_system_s() -> None:
+def test_in_training_a_signal_waits_and_a_second_ctrl_c_is_left_to_the_system() -> None:
     before = signal.getsignal(signal.SIGINT)
     stop = GracefulStop(None)
     with stop.watching(trainer(), training=True):
@@ -71,7 +71,7 @@ def test_an_error_ends_the_processes_that_were_spawned() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("epoch", "stops"), [(0, True), (1, False)])
 def test_a_run_s_last_validation_is_finished(tmp_path: Path, epoch: int, stops: bool) -> None:
-    # Behind it nothing is left that a resumed run could do, so it would never be finished.
+    # After it nothing is left to train, so no resumed run would finish it.
     stop = GracefulStop(None)
 
     class Signalled(BoringModel):
