@@ -1,4 +1,4 @@
-"""What test and predict said of each row, written to a file in input order."""
+"""The predictions of test and predict, written to a file in input order."""
 
 from __future__ import annotations
 
@@ -27,13 +27,16 @@ FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 class PredictionWriter(Callback):
-    """Writes id, text, label and a probability for each class, one row for each input row.
+    """Write id, text, label and a probability for each class, one row for each input row.
 
     A test's file also holds ``target``, the label of the corpus. A row without text has no label and no probabilities.
 
     Args:
         output: file to write, csv, tsv, jsonl or parquet by its ending; None is ``predictions.csv`` (or ``test.csv``)
             in the run's folder, and no file in a trial run (``fast_dev_run``).
+
+    Attributes:
+        path: the file that was written; None before.
 
     Raises:
         UserError: ``output`` has another ending, or cannot be written, which is tried before the run.
@@ -47,11 +50,11 @@ class PredictionWriter(Callback):
         self._collected: list[Prediction] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Tries the folder of ``output``, before a prediction that may take hours."""
+        """Try to write next to ``output``, before a prediction that may take hours."""
         if self.output is None or stage not in ("test", "predict") or not trainer.is_global_zero:
             return
         path = Path(self.output)
-        with _refusals_named(path):
+        with _writing(path):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,36 +70,31 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keeps a batch's predictions."""
         self._collected.append(Prediction(*(tensor.cpu() for tensor in outputs)))
 
     on_predict_batch_end = on_test_batch_end
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the test part."""
         self._write(trainer, "test", "test.csv")
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Writes the predicted file."""
         self._write(trainer, "predict", "predictions.csv")
 
     def _write(self, trainer: Trainer, part: str, default_name: str) -> None:
         rows, probabilities = self._gather()
         self._collected = []
-        log_dir = trainer.log_dir  # asked on every process: Lightning broadcasts it
+        log_dir = trainer.log_dir  # read on every process, as Lightning broadcasts it
         if not trainer.is_global_zero or (self.output is None and trainer.fast_dev_run):  # type: ignore[attr-defined]
             return
-        datamodule = trainer.datamodule  # type: ignore[attr-defined]
-        frame = datamodule.parts.rows(part)
-        labels = datamodule.corpus.label_names
-        table = prediction_table(frame, labels, rows, probabilities)
-        folder = Path(log_dir or trainer.default_root_dir)  # of a logger that writes no files here, the current one
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        table = prediction_table(data.parts.rows(part), data.corpus.label_names, rows, probabilities)
+        folder = Path(log_dir or trainer.default_root_dir)  # some loggers have no folder
         self.path = Path(self.output) if self.output else folder / default_name
-        with _refusals_named(self.path):
+        with _writing(self.path):
             write_table(table, self.path)
 
     def _gather(self) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers and probabilities of all processes; (N,) and (N, classes)."""
+        """Return row numbers (N,) and probabilities (N, classes) of all processes."""
         rows = torch.cat([prediction.rows for prediction in self._collected]).numpy()
         probabilities = torch.cat([prediction.probabilities for prediction in self._collected]).numpy()
         if not torch.distributed.is_initialized():
@@ -107,8 +105,8 @@ class PredictionWriter(Callback):
 
 
 @contextmanager
-def _refusals_named(path: Path) -> Iterator[None]:
-    """Says which file the system refuses to write, and why."""
+def _writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write a file into a user's mistake."""
     try:
         yield
     except OSError as error:
@@ -120,12 +118,12 @@ def _refusals_named(path: Path) -> Iterator[None]:
 def prediction_table(
     frame: pd.DataFrame, labels: list[str], rows: np.ndarray, probabilities: np.ndarray
 ) -> pd.DataFrame:
-    """The file's rows, in the order of ``frame``.
+    """Return the file's rows, in the order of ``frame``.
 
     *Shape:* ``rows`` int64 (N,), row numbers in ``frame``; ``probabilities`` float (N, classes). Rows of ``frame`` that
     are not among ``rows`` (a run with ``limit_test_batches``), or have no text, get no label and no probabilities.
     """
-    import pandas as pd  # where it is used: --help waits for it otherwise
+    import pandas as pd  # here, or --help would wait for it
 
     every = np.full((len(frame), len(labels)), np.nan, dtype=np.float64)
     every[rows] = probabilities
@@ -142,18 +140,18 @@ def prediction_table(
 
 
 def _writable(text: object) -> object:
-    """Half a surrogate pair, from broken JSON, cannot be written in any encoding: it becomes a question mark."""
+    """Replace half a surrogate pair, from broken JSON, by a question mark: no encoding can write it."""
     return text.encode(errors="replace").decode() if isinstance(text, str) else text
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Writes a table in the format of the path's ending; an older file is replaced once the new one is whole."""
+    """Write a table in the format of the path's ending; an older file is replaced once the new one is complete."""
     with whole_file(path) as partial:
         if path.suffix == ".parquet":
             table.to_parquet(partial, index=False)
         elif path.suffix == ".jsonl":
             table.to_json(partial, orient="records", lines=True, force_ascii=False, double_precision=15)
         else:
-            # All texts in quotes: the csv module leaves a carriage return bare, and readers take it for a line's end.
+            # Texts in quotes: the csv module does not quote a carriage return, which readers take for a line's end.
             separator = "\t" if path.suffix == ".tsv" else ","
             table.to_csv(partial, index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC)

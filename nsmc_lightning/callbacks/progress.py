@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: a line for each tenth of the way."""
+"""Progress without a terminal: a line for each tenth of the way."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from lightning.pytorch.callbacks import ProgressBar
 
 
 class ProgressLines(ProgressBar):
-    """Prints a line to standard error for each 10 % of an epoch: batches done, time elapsed and remaining."""
+    """Print a line to standard error for each 10 % of an epoch: batches done, time elapsed and remaining."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,11 +18,10 @@ class ProgressLines(ProgressBar):
         self._enabled = True
 
     def disable(self) -> None:
-        """Called by Lightning on every process but the first."""
+        """Print nothing; Lightning calls this on every process but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Called by Lightning where the bar is wanted."""
         self._enabled = True
 
     def _start(self) -> None:
@@ -42,7 +41,7 @@ class ProgressLines(ProgressBar):
         print(f"{line}  {_clock(elapsed)} elapsed, {_clock(remaining)} remaining", file=sys.stderr, flush=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock; a run that goes on within an epoch has no start of one."""
+        """Start the clock, also of a run that resumes within an epoch and so has no start of one."""
         self._start()
 
     on_train_epoch_start = on_test_epoch_start = on_predict_epoch_start = on_train_start
@@ -50,7 +49,6 @@ class ProgressLines(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts a training batch."""
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
         self._advance(f"fit, epoch {epoch}", batch_idx + 1, trainer.num_training_batches)
 
@@ -63,7 +61,6 @@ class ProgressLines(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Counts a test batch."""
         self._advance("test", batch_idx + 1, trainer.num_test_batches[dataloader_idx])
 
     def on_predict_batch_end(
@@ -75,7 +72,6 @@ class ProgressLines(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Counts a prediction batch."""
         self._advance("predict", batch_idx + 1, trainer.num_predict_batches[dataloader_idx])
 
 

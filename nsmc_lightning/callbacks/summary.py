@@ -1,4 +1,4 @@
-"""The last word of a command on the console: a table of what was reached, and what to type next."""
+"""What a command prints at its end: a table of the metrics, and the commands that come next."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from nsmc_lightning.run.record import RunRecord
 from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.run.save_last import SaveLast
 
-_ROWS = {  # of a metric: how it is called and written
+_ROWS = {  # by metric: title and format
     "accuracy": ("accuracy", "{:.4f}"),
     "f1": ("F1", "{:.4f}"),
     "precision": ("precision", "{:.4f}"),
@@ -27,7 +27,7 @@ _ROWS = {  # of a metric: how it is called and written
 
 
 class Summary(Callback):
-    """Prints a table at the end of ``fit``, ``validate`` and ``test``, and the commands that go on from there."""
+    """Print the metrics at the end of a command, and the commands that use its results."""
 
     def __init__(
         self,
@@ -45,55 +45,58 @@ class Summary(Callback):
         self.last = last
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Dev metrics of the best checkpoint, or else of the last one, and how to test it and look at it."""
+        """Print the dev metrics of the best checkpoint, or else of the last one, and how to test it and look at it."""
         if not trainer.is_global_zero:
             return
-        title, metrics, path = "last dev metrics", self.record.last, self.last.path if self.last is not None else ""
-        if self.best is not None and self.best.metrics:
-            title, metrics, path = "best dev metrics", self.best.metrics, self.best.best_model_path
-        self._print({title: _of("val", metrics), "training": _of("train", self.throughput.rates)})
-        if path:
-            self._say(f"checkpoint:  {path}")
-            self._say(f"test it:     python -m nsmc_lightning test --ckpt_path {path}")
+        which, metrics = self.record.reached
+        self._print({f"{which} dev metrics": _of("val", metrics), "training": _of("train", self.throughput.rates)})
+        if path := self._checkpoint(which):
+            self._print_line(f"checkpoint:  {path}")
+            self._print_line(f"test it:     python -m nsmc_lightning test --ckpt_path {path}")
         if trainer.logger is not None and trainer.logger.save_dir is not None:
-            self._say(f"see it:      tensorboard --logdir {trainer.logger.save_dir}")
+            self._print_line(f"see it:      tensorboard --logdir {trainer.logger.save_dir}")
+
+    def _checkpoint(self, which: str) -> str | None:
+        if which == "best" and self.best is not None:
+            return self.best.best_model_path
+        return self.last.path if self.last is not None else None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Dev metrics, for ``validate`` alone."""
+        """Print the dev metrics of ``validate``."""
         if trainer.is_global_zero and trainer.state.fn == "validate":
             self._print({"dev part": _of("val", trainer.callback_metrics)})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Test metrics and where the predictions stand."""
+        """Print the test metrics and where the predictions are."""
         if trainer.is_global_zero:
             self._print({"test part": _of("test", trainer.callback_metrics)})
-            self._say_predictions()
+            self._print_predictions()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """How fast it went, and where the predictions stand."""
+        """Print the speed of prediction and where the predictions are."""
         if trainer.is_global_zero:
             self._print({"prediction": _of("predict", self.throughput.rates)})
-            self._say_predictions()
+            self._print_predictions()
 
     def _print(self, columns: dict[str, dict[str, float]]) -> None:
-        """A row for each metric that some column has."""
+        """Print a row for each metric that any column has."""
         table = Table("", *columns)
-        for name, (shown, form) in _ROWS.items():
+        for name, (title, form) in _ROWS.items():
             cells = [form.format(metrics[name]) if name in metrics else "" for metrics in columns.values()]
             if any(cells):
-                table.add_row(shown, *cells)
+                table.add_row(title, *cells)
         self.console.print(table)
 
-    def _say_predictions(self) -> None:
+    def _print_predictions(self) -> None:
         if self.writer.path is not None:
-            self._say(f"predictions: {self.writer.path}")
+            self._print_line(f"predictions: {self.writer.path}")
 
-    def _say(self, line: str) -> None:
-        # Paths are to be copied: never wrapped, never coloured.
+    def _print_line(self, line: str) -> None:
+        # Paths are to be copied: no wrapping, no colours.
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _of(stage: str, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
-    """The stage's metrics, by their names without it."""
+    """Return the stage's metrics, by their names without its prefix."""
     prefix = f"{stage}/"
     return {name.removeprefix(prefix): float(value) for name, value in metrics.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""How fast the reviews went through, and how much of the device's speed that is."""
+"""The speed of each stage in reviews and tokens, and as a share of the device's speed."""
 
 import math
 import time
@@ -15,36 +15,36 @@ from nsmc_lightning.types import Batch
 
 RATES = ("reviews_per_second", "tokens_per_second", "wasted_tokens", "mfu")
 
-# Families of which forward_flops was found to be right; others multiply for more, or for less, than weights and tokens.
+# Families whose operations forward_flops was found to count; others multiply more, or less, than weights by tokens.
 KNOWN_FAMILIES = frozenset(
     {"bert", "camembert", "data2vec-text", "distilbert", "electra", "ernie", "megatron-bert", "roberta",
      "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl"}
 )  # fmt: skip
 
-_SHORTEST_SECONDS = 1.0  # a shorter stage says more of its start than of the device
+_SHORTEST_SECONDS = 1.0  # a shorter stage measures its own start rather than the device
 _BURSTS = 3
 _BURST_SECONDS = 0.1
-_SIDE_ON_CPU = 1024  # of the matrices: large enough for full speed, small enough for some in a burst
+_SIDE_ON_CPU = 1024  # of the matrices: large enough for full speed, small enough for several products in a burst
 _SIDE_ON_ACCELERATOR = 8192
 
 
 class Throughput(Callback):
-    """Logs the speed of training, validation, test and prediction, once an epoch and over all processes.
+    """Log the speed of training, validation, test and prediction, once an epoch and over all processes.
 
     * ``<stage>/reviews_per_second``.
-    * ``<stage>/tokens_per_second``: tokens of the reviews, padding not counted.
-    * ``<stage>/wasted_tokens``: share of the computed token slots that is padding.
+    * ``<stage>/tokens_per_second``: tokens of the reviews, without padding.
+    * ``<stage>/wasted_tokens``: share of padding among the computed tokens.
     * ``<stage>/mfu``: model FLOP utilisation (Chowdhery et al. 2022, PaLM, appendix B): the operations that the model
-      needs for the reviews' tokens, see :func:`forward_flops`, as a share of what the device does in matrix products
-      alone, see :func:`matmul_peak`. What is computed on padding or twice lowers it; a product that is left out because
-      nothing depends on it counts as done. Left out of the log for families whose operations are not known, for
-      stages of less than a second, and where it is over 1, as the device was then slower while it was measured.
+      needs for the reviews' tokens (:func:`forward_flops`) as a share of what the device computes in matrix products
+      alone (:func:`matmul_peak`). Computing padding, or anything twice, lowers it. Not logged for families whose
+      operations are not known, for stages of less than a second, and where it exceeds 1, as the device was then slower
+      while its peak was measured.
 
-    A stage's time goes from an epoch's start to its last batch's end, loading of batches included; in training without
-    the validations in between. No step is waited for: batches bring their counts as numbers.
+    A stage lasts from the start of an epoch to the end of its last batch, loading of batches included; training does
+    not include the validations within the epoch. No step waits for the device: batches know their counts.
 
     Attributes:
-        rates: what was last logged of each stage, by name.
+        rates: the values last logged for each stage, by name.
     """
 
     def __init__(self) -> None:
@@ -52,17 +52,16 @@ class Throughput(Callback):
         self._meters: dict[str, Meter] = {}
 
     def _start(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        matmul_peak(pl_module.device, compute_dtype(str(trainer.precision), pl_module.device))  # before the clock runs
+        _peak(trainer, pl_module)  # measured before the clock runs
         self._meters[stage] = Meter(pl_module.device)
         self._meters[stage].run()
 
     def _stop(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> dict[str, float]:
-        """The stage's rates over all processes, by name."""
+        """Return the stage's rates over all processes, by name."""
         meter = self._meters.pop(stage)
         meter.pause()
-        flops = forward_flops(getattr(pl_module, "encoder", None), meter.tokens, meter.pairs)
-        peak = matmul_peak(pl_module.device, compute_dtype(str(trainer.precision), pl_module.device))
-        totals = [meter.reviews, meter.tokens, meter.slots, meter.seconds, flops * (3 if stage == "train" else 1), peak]
+        flops = forward_flops(pl_module.encoder, meter.tokens, meter.pairs) * (3 if stage == "train" else 1)
+        totals = [meter.reviews, meter.tokens, meter.slots, meter.seconds, flops, _peak(trainer, pl_module)]
         if trainer.world_size > 1:
             own = torch.tensor(totals, dtype=torch.float64, device=pl_module.device)
             totals = trainer.strategy.reduce(own, reduce_op="sum").tolist()
@@ -72,40 +71,37 @@ class Throughput(Callback):
 
     def _log(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         rates = self._stop(trainer, pl_module, stage)
-        pl_module.log_dict(rates, on_step=False, on_epoch=True, sync_dist=True)  # the same on each process already
+        pl_module.log_dict(rates, on_step=False, on_epoch=True, sync_dist=True)  # already equal on all processes
 
-    # Training: validations within an epoch stop its clock, until the next batch
+    # Training: validations within an epoch pause its clock, until the next batch
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock; a run that goes on within an epoch has no start of one."""
+        """Start the clock, also of a run that resumes within an epoch and so has no start of one."""
         self._start(trainer, pl_module, "train")
 
     on_train_epoch_start = on_train_start
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Lets the clock go on after a validation and the checkpoint that follows it."""
+        """Restart the clock after a validation and its checkpoint."""
         self._meters["train"].run()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Counts a batch."""
         self._meters["train"].count(batch)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops training's clock."""
         if "train" in self._meters:
             self._meters["train"].pause()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the rates; a run that goes on from an epoch's last batch has none."""
+        """Log the rates of training; a run that resumes at an epoch's last batch has none."""
         if self._meters["train"].reviews:
             self._log(trainer, pl_module, "train")
 
     # Validation, test and prediction
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock."""
         self._start(trainer, pl_module, _stage(trainer))
 
     def on_validation_batch_end(
@@ -117,11 +113,9 @@ class Throughput(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Counts a batch."""
         self._meters[_stage(trainer)].count(batch)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the rates."""
         self._log(trainer, pl_module, _stage(trainer))
 
     on_test_epoch_start = on_predict_epoch_start = on_validation_epoch_start
@@ -129,7 +123,7 @@ class Throughput(Callback):
     on_test_epoch_end = on_validation_epoch_end
 
     def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs the rates, without Lightning, which has no logging in prediction."""
+        """Write the rates to the loggers, as Lightning logs nothing in prediction."""
         rates = self._stop(trainer, pl_module, "predict")
         for logger in trainer.loggers:
             logger.log_metrics(rates, step=trainer.global_step)
@@ -137,17 +131,20 @@ class Throughput(Callback):
 
 
 def _stage(trainer: Trainer) -> str:
-    """train, val, test or predict; a sanity check is val too."""
-    stage = trainer.state.stage
-    assert stage is not None, "hooks are called while the trainer runs"
-    return str(stage.dataloader_prefix)
+    """Return train, val, test or predict; a sanity check is val too."""
+    assert trainer.state.stage is not None, "hooks are called while the trainer runs"
+    return str(trainer.state.stage.dataloader_prefix)
+
+
+def _peak(trainer: Trainer, pl_module: LightningModule) -> float:
+    return matmul_peak(pl_module.device, compute_dtype(str(trainer.precision), pl_module.device))
 
 
 class Meter:
-    """Counts batches, and the seconds while its clock runs.
+    """Counts of batches, and the seconds while a clock runs.
 
     Args:
-        device: what computes; it is waited for when the clock starts or stops, not in between.
+        device: waited for when the clock starts or stops, and not in between.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -155,25 +152,25 @@ class Meter:
         self.reviews = 0
         self.tokens = 0
         self.slots = 0
-        self.pairs = 0.0  # tokens times the tokens that each attends to
+        self.pairs = 0.0  # of each token and a token that it attends to
         self.seconds = 0.0
         self._started: float | None = None
 
     def run(self) -> None:
-        """Starts the clock where it stands."""
+        """Start the clock unless it runs."""
         if self._started is None:
             _wait_for(self.device)
             self._started = time.perf_counter()
 
     def pause(self) -> None:
-        """Stops the clock where it runs."""
+        """Stop the clock if it runs."""
         if self._started is not None:
             _wait_for(self.device)
             self.seconds += time.perf_counter() - self._started
             self._started = None
 
     def count(self, batch: Batch) -> None:
-        """Counts a batch; its reviews are taken to be of equal length, which counts their attention rather too low."""
+        """Add a batch; attention is counted as if its reviews were equally long, which is slightly too low."""
         reviews = len(batch.rows)
         self.reviews += reviews
         self.tokens += batch.num_tokens
@@ -182,35 +179,36 @@ class Meter:
 
 
 def _rates(totals: Sequence[float], processes: int) -> dict[str, float]:
-    """Rates from sums over all processes: reviews, tokens, slots, seconds, operations, operations a second."""
+    """Return rates from sums over all processes: reviews, tokens, slots, seconds, operations, operations a second."""
     reviews, tokens, slots, seconds, flops, peak = totals
     elapsed = max(seconds / processes, 1e-9)
     mfu = flops / elapsed / peak
-    values = (reviews / elapsed, tokens / elapsed, 1 - tokens / max(slots, 1), mfu)
-    told = 0 < mfu <= 1 and elapsed >= _SHORTEST_SECONDS
-    return {name: value for name, value in zip(RATES, values, strict=True) if name != "mfu" or told}
+    rates = dict(zip(RATES, (reviews / elapsed, tokens / elapsed, 1 - tokens / max(slots, 1), mfu), strict=True))
+    if not 0 < mfu <= 1 or elapsed < _SHORTEST_SECONDS:
+        del rates["mfu"]
+    return rates
 
 
 # Operations
 
 
 def forward_flops(encoder: Any, tokens: int, pairs: float) -> float:
-    """Floating-point operations of an encoder's forward pass; a backward pass takes twice as many more.
+    """Return the floating-point operations of an encoder's forward pass; a backward pass takes twice as many more.
 
-    2 for each weight of a linear layer and token (Kaplan et al. 2020, section 2.1, with no embeddings: they are looked
-    up), and 4 · layers · width for each token and token that it attends to (Chowdhery et al. 2022, appendix B, whose
-    6 N + 12 L H Q T is that of training). Pooler and head, one token a review, are not counted.
+    2 for each weight of a linear layer and each token (Kaplan et al. 2020, section 2.1, without embeddings, which are
+    looked up), and 4 · layers · width for each pair of a token and one that it attends to (Chowdhery et al. 2022,
+    appendix B, whose 6 N + 12 L H Q T is for training). Pooler and head, one token a review, are not counted.
 
     Args:
         encoder: a transformers encoder.
-        tokens: how many go through.
-        pairs: sum over all tokens of how many tokens each attends to.
+        tokens: number of tokens.
+        pairs: sum over all tokens of the number of tokens that each attends to.
 
     Returns:
-        The number; 0 where it is not known: no encoder, or one of another family than :data:`KNOWN_FAMILIES`.
+        The number; 0 for an encoder of another family than :data:`KNOWN_FAMILIES`.
     """
-    config = getattr(encoder, "config", None)
-    if config is None or config.model_type not in KNOWN_FAMILIES:
+    config = encoder.config
+    if config.model_type not in KNOWN_FAMILIES:
         return 0.0
     linear = [m for name, m in encoder.named_modules() if isinstance(m, nn.Linear) and "pooler" not in name]
     weights = sum(module.in_features * module.out_features for module in linear)
@@ -218,7 +216,7 @@ def forward_flops(encoder: Any, tokens: int, pairs: float) -> float:
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """What matrix products are computed in under a trainer's precision."""
+    """Return the dtype in which matrix products are computed under a trainer's precision."""
     if precision.startswith("16") and device.type != "cpu":
         return torch.float16
     if precision.startswith(("bf16", "16", "transformer-engine")):  # Lightning turns 16-mixed into bf16 on a CPU
@@ -228,14 +226,14 @@ def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 @cache
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of large square matrix products, measured: the best of three bursts of a tenth of a second.
+    """Measure the operations a second of large square matrix products: the best of three bursts of a tenth of a second.
 
-    Measured, as a data sheet's number is of other clocks, and of all cores where a process may have two.
+    A data sheet's number would be of other clocks, and of all cores where a process may have two.
     """
     side = _SIDE_ON_CPU if device.type == "cpu" else _SIDE_ON_ACCELERATOR
     with torch.inference_mode(), torch.autocast(device.type, enabled=False):
         values = torch.randn(side, side, device=device).to(dtype)
-        multiply = FastLinear(side, side, bias=False, device=device, dtype=dtype)  # by what the encoder's are done
+        multiply = FastLinear(side, side, bias=False, device=device, dtype=dtype)  # as the encoder's layers
         _time_products(multiply, values, 1)  # the first loads kernels and fills caches
         repeats = max(1, math.ceil(_BURST_SECONDS / _time_products(multiply, values, 1)))
         fastest = min(_time_products(multiply, values, repeats) for _ in range(_BURSTS))
@@ -243,7 +241,6 @@ def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _time_products(multiply: nn.Linear, values: torch.Tensor, repeats: int) -> float:
-    """Seconds of so many products."""
     _wait_for(values.device)
     start = time.perf_counter()
     for _ in range(repeats):

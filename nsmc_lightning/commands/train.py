@@ -43,13 +43,14 @@ from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.run.checkpoint_files import AtomicCheckpointIO, remove_leftovers
 from nsmc_lightning.run.folder import build_loggers
+from nsmc_lightning.run.loop import remove_signal_handlers
 from nsmc_lightning.run.newest import find_checkpoint
 from nsmc_lightning.run.non_finite import StopAtNonFinite
 from nsmc_lightning.run.record import RunRecord
 from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.run.save_last import SaveLast
 from nsmc_lightning.run.step_seed import StepSeed
-from nsmc_lightning.run.stop import GracefulStop, NoSignals
+from nsmc_lightning.run.stop import GracefulStop
 from nsmc_lightning.run.stop_early import StopEarly
 from nsmc_lightning.run.validate_at_end import ValidateAtEnd
 from nsmc_lightning.types import EncoderLimits
@@ -275,21 +276,32 @@ class ClassifierCLI(LightningCLI):
         settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
         with no_trainer(trainer):
             built = Trainer(**settings)
-        built._signal_connector = NoSignals(built)
+        remove_signal_handlers(built)
         return built
 
     def _callbacks(self, config: Namespace, logged: bool) -> list[Callback]:
-        """Ours, in the order in which they are called; Lightning calls those that write checkpoints last."""
+        """Return our callbacks in the order in which Lightning calls them, after those of the settings."""
         best, last = self._checkpoint_callbacks(config)
-        self.stop = GracefulStop()
+        seed = int(config.seed_everything or 0)  # false seeds nothing
         throughput, writer = Throughput(), PredictionWriter(config.output)
-        self.record = RunRecord(config.name, self.config_text, self.checkpoint_text, best)
-        callbacks: list[Callback] = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
-        callbacks += [StepSeed(), StopAtNonFinite(), ValidateAtEnd(), throughput, Pictures(), writer]
-        if logged:
-            callbacks.append(LearningRateMonitor(logging_interval="step"))
-        callbacks += [self.record, Summary(self.record, throughput, writer, best, last), self.stop]
-        return [*callbacks, *(callback for callback in (best, last) if callback is not None)]
+        self.record = RunRecord(config.name, seed, self.config_text, self.checkpoint_text, best)
+        self.stop = GracefulStop(last)
+        early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
+        return [
+            *early_stopping,  # before the checkpoints, which hold its count of validations
+            StepSeed(seed),  # before the batch draws random numbers
+            StopAtNonFinite(),  # before anything is saved
+            ValidateAtEnd(),  # after all that may end training at a batch, before all that ask if a validation follows
+            throughput,  # before what takes time and is not to be measured
+            Pictures(),
+            writer,  # before the summary, which names its file
+            *([LearningRateMonitor(logging_interval="step")] if logged else []),
+            self.record,  # before the summary, which prints the metrics that it keeps
+            Summary(self.record, throughput, writer, best, last),
+            self.stop,  # after all others: what it saves includes what they did with the batch
+            *([best] if best is not None else []),  # Lightning calls these two last, wherever they are in the list
+            *([last] if last is not None else []),  # after best: last.ckpt names the best checkpoint
+        ]
 
     def _checkpoint_callbacks(self, config: Namespace) -> tuple[SaveBest | None, SaveLast | None]:
         if config.trainer.enable_checkpointing is False:

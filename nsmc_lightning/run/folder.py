@@ -10,14 +10,14 @@ from nsmc_lightning.errors import UserError
 
 
 def build_loggers(log_dir: str, name: str, log_graph: bool, resumed: tuple[Path, int] | None) -> list[Logger]:
-    """TensorBoard events and ``metrics.csv`` in a run's folder, ``<log_dir>/<name>/version_N``.
+    """Return loggers to TensorBoard and ``metrics.csv`` in a run's folder, ``<log_dir>/<name>/version_N``.
 
     Args:
         log_dir: folder of all runs.
         name: of the recipe.
-        log_graph: whether the model's graph goes to TensorBoard.
-        resumed: checkpoint to go on from and its global step. Where it is one of this name's runs the logs go on there,
-            and what was logged behind that step is taken back; otherwise it is a run of its own.
+        log_graph: whether to log the model's graph to TensorBoard.
+        resumed: checkpoint to resume from and its global step. Where its run has this name, the logs continue in that
+            run's folder, without what was logged after the step; otherwise the run gets a new folder.
 
     Raises:
         UserError: the folder cannot be written to.
@@ -43,22 +43,22 @@ def _open_run(log_dir: str, name: str, log_graph: bool, resumed: tuple[Path, int
         log_dir, name, version, log_graph=log_graph, default_hp_metric=False, purge_step=step
     )
     metrics = CSVLogger(log_dir, name, version)
-    _go_on(metrics, step)
+    _keep_rows(metrics, step)
     return [tensorboard, metrics]
 
 
 def _is_run_of(folder: Path, checkpoint: Path) -> bool:
-    """Whether a checkpoint is ``folder/version_N/checkpoints/*``."""
+    """Return whether a checkpoint is ``folder/version_N/checkpoints/*``."""
     parents = checkpoint.resolve().parents
     return len(parents) > 2 and parents[0].name == "checkpoints" and parents[2] == folder.resolve()
 
 
 @rank_zero_only
-def _go_on(logger: CSVLogger, step: int) -> None:
-    """Takes over the rows before ``step``; the logger by itself would begin with an empty file.
+def _keep_rows(logger: CSVLogger, step: int) -> None:
+    """Keep the rows before ``step``; the logger by itself would start with an empty file.
 
-    An epoch's training metrics bear the number of its last step and are logged after the checkpoint of that step: the
-    run that goes on from there logs them again.
+    An epoch's training metrics have the number of its last step and are logged after the checkpoint of that step: the
+    run that resumes from it logs them again.
     """
     path = Path(logger.log_dir) / "metrics.csv"
     rows = [row for row in _whole_rows(path) if int(row["step"]) < step - bool(row.get("train/accuracy"))]
@@ -68,7 +68,7 @@ def _go_on(logger: CSVLogger, step: int) -> None:
 
 
 def _whole_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of ``metrics.csv``, without one that was being written as its run was killed."""
+    """Return the rows of ``metrics.csv``, without one that a kill cut short."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
@@ -78,7 +78,7 @@ def _whole_rows(path: Path) -> list[dict[str, str]]:
 
 @rank_zero_only
 def _claim_version(folder: Path) -> int | None:
-    """Makes the next free ``version_N``: two runs that start at once get two folders."""
+    """Make the next free ``version_N``; two runs that start at once get two folders."""
     folder.mkdir(parents=True, exist_ok=True)
     taken = [path.name.removeprefix("version_") for path in folder.glob("version_*")]
     version = max([int(name) for name in taken if name.isdigit()], default=-1) + 1

@@ -11,22 +11,23 @@ from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.errors import UserError
 
 log = logging.getLogger(__name__)
+_report = rank_zero_only(log.info)
 
 _KEYWORDS = ("last", "best")
-_FOUND = "NSMC_LIGHTNING_CKPT_PATH"  # how the first process of a run tells those that it starts
+_FOUND = "NSMC_LIGHTNING_CKPT_PATH"  # by which the first process of a run tells those that it starts
 
 
 def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", name: str | None = None) -> str:
-    """The file that ``--ckpt_path`` names; what is no keyword and no folder is returned as it is.
+    """Return the file that ``--ckpt_path`` means; a file's path is returned as it is.
 
-    A run's folder, or its checkpoints folder, means ``last.ckpt`` to ``fit`` and the best checkpoint to all else. The
-    newest run is the one that wrote a checkpoint last.
+    A run's folder, or its checkpoints folder, means ``last.ckpt`` for ``fit`` and the best checkpoint for all other
+    commands. The newest run is the one that wrote a checkpoint last.
 
     Args:
-        value: what was given.
+        value: file, folder, ``last`` or ``best``.
         command: fit, validate, test, predict or classify.
         log_dir: folder of all runs.
-        name: of the recipe whose newest run is meant; None is the newest of all.
+        name: of the recipe whose newest run is meant; None for the newest of all.
 
     Raises:
         UserError: there is no such checkpoint.
@@ -41,66 +42,46 @@ def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", n
     else:
         inner = Path(value) / "checkpoints"
         folder, wanted = inner if inner.is_dir() else Path(value), "last" if command == "fit" else "best"
-    found = str((_best(folder) if wanted == "best" else _last(folder)).resolve())
-    if first:  # a process that it starts would look later, when another run may have written
+    found = str((_best(folder) if wanted == "best" else _existing(folder / "last.ckpt")).resolve())
+    if first:  # processes that it starts would look later, when another run may have written a checkpoint
         os.environ[_FOUND] = found
     _report(f"--ckpt_path {value}: {found}")
     return found
 
 
 def _newest(log_dir: Path, name: str | None, value: str) -> Path:
-    """The checkpoints folder of the newest run."""
+    """Return the checkpoints folder of the newest run."""
     runs = [log_dir / name] if name else log_dir.glob("*")
-    found = [
-        (_written(path), _version(path), path) for run in runs for path in run.glob("version_*/checkpoints/*.ckpt")
-    ]
+    found = [(_written(path), path) for run in runs for path in run.glob("version_*/checkpoints/*.ckpt")]
     if not found:
         raise UserError(
             f"--ckpt_path {value}: no run below {log_dir / (name or '')} has a checkpoint.\n"
-            "Give the checkpoint's file or its run's folder, or (not to classify) --config, --name or --log_dir."
+            "Give the checkpoint's file, its run's folder, or (except for classify) --config, --name or --log_dir."
         )
-    return max(found)[2].parent
+    return max(found)[1].parent
 
 
 def _written(checkpoint: Path) -> int:
     try:
         return checkpoint.stat().st_mtime_ns
-    except FileNotFoundError:  # a running fit has just replaced it
+    except FileNotFoundError:  # a running fit has just removed it
         return 0
 
 
-def _version(checkpoint: Path) -> int:
-    number = checkpoint.parent.parent.name.removeprefix("version_")
-    return int(number) if number.isdecimal() else -1
-
-
-def _last(folder: Path) -> Path:
-    path = folder / "last.ckpt"
-    if not path.is_file():
-        raise _missing(path)
-    return path
-
-
 def _best(folder: Path) -> Path:
-    """The checkpoint that the run's ``last.ckpt`` says was best, or else ``best.ckpt``."""
+    """Return the best checkpoint that the run's ``last.ckpt`` names, or else ``best.ckpt``."""
     if (folder / "last.ckpt").is_file():
         states: dict[str, Any] = Checkpoint.read(str(folder / "last.ckpt")).content.get("callbacks", {})
         for key, state in states.items():
             if key.startswith("ModelCheckpoint") and state.get("monitor") and state["best_model_path"]:
-                kept = folder / Path(state["best_model_path"]).name  # the run may have been moved
+                kept = folder / Path(state["best_model_path"]).name  # the run's folder may have been moved
                 if kept.is_file():
                     return kept
-    path = folder / "best.ckpt"
-    if not path.is_file():
-        raise _missing(path)
-    return path
+    return _existing(folder / "best.ckpt")
 
 
-def _missing(path: Path) -> UserError:
-    there = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt"))) or "no checkpoint"
-    return UserError(f"{path}: there is no such file; {path.parent} holds {there}.\nGive one by its path.")
-
-
-@rank_zero_only
-def _report(line: str) -> None:
-    log.info(line)
+def _existing(path: Path) -> Path:
+    if path.is_file():
+        return path
+    others = ", ".join(sorted(other.name for other in path.parent.glob("*.ckpt"))) or "no checkpoint"
+    raise UserError(f"{path}: there is no such file; {path.parent} holds {others}.\nGive one by its path.")

@@ -1,4 +1,4 @@
-"""What a number came from: the code and the libraries, as plain types."""
+"""The code and the libraries that a number came from, as plain types."""
 
 import platform
 import subprocess
@@ -12,14 +12,14 @@ _PACKAGES = ("torch", "lightning", "transformers", "tokenizers", "numpy")
 
 
 def versions() -> dict[str, str]:
-    """Versions of this package, of Python and of the packages that decide what is computed."""
+    """Return the versions of this package, of Python and of the libraries that decide what is computed."""
     ours = {"nsmc_lightning": __version__, "python": platform.python_version()}
     return {**ours, **{name: version(name) for name in _PACKAGES}}
 
 
 def git_state(folder: Path = Path(__file__).parents[1]) -> dict[str, Any] | None:
-    """The commit of the code in ``folder``, and whether its files differ from it; None outside a repository."""
-    if not _git(folder, "ls-files", "."):  # an installed package may lie in some other project's repository
+    """Return the commit of the code in ``folder`` and whether its files differ from it; None outside a repository."""
+    if not _git(folder, "ls-files", "."):  # an installed package may be in another project's repository
         return None
     return {"commit": _git(folder, "rev-parse", "HEAD"), "dirty": bool(_git(folder, "status", "--porcelain", "."))}
 

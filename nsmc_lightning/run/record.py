@@ -1,7 +1,6 @@
-"""What a run was: its settings beside its logs and in its checkpoints, its hyper-parameters with what they reached."""
+"""What a run was: its settings, its origin, and its hyper-parameters with the metrics that they reached."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,29 +8,32 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from nsmc_lightning.checkpoint import CLI_CONFIG, RUN
+from nsmc_lightning.run.loop import is_fit_validation
 from nsmc_lightning.run.provenance import git_state, versions
 from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.types import MEASURES
 
 
 class RunRecord(Callback):
-    """Writes ``config.yaml`` and ``run.json`` to the run's folder, and what is in them into each checkpoint.
+    """Write ``config.yaml`` and ``run.json`` to the run's folder, and the same into each checkpoint.
 
-    ``run.json`` says what the run came from: the recipe's name, the seed, the checksum of each file, the
-    versions of Python and of the libraries, and the commit of the code.
+    ``run.json`` tells where the run came from: the recipe's name, the seed, the checksum of each file, the versions of
+    Python and of the libraries, and the commit of the code.
 
-    At the end of ``fit`` the hyper-parameters go to the loggers once, with the dev metrics of the best checkpoint, so
+    At the end of ``fit`` the loggers receive the hyper-parameters once, with the dev metrics of the best checkpoint, so
     that TensorBoard's HParams tab compares runs by what they reached; without such a checkpoint, with the last ones.
 
     Args:
         recipe: name of the recipe.
+        seed: the run's.
         config: the command line's settings as YAML, as they were given.
         checkpoint_config: the same for checkpoints, which are used from other folders.
         best: the callback that keeps the best checkpoint; None where none is kept.
     """
 
-    def __init__(self, recipe: str, config: str, checkpoint_config: str, best: SaveBest | None) -> None:
+    def __init__(self, recipe: str, seed: int, config: str, checkpoint_config: str, best: SaveBest | None) -> None:
         self.recipe = recipe
+        self.seed = seed
         self.config = config
         self.checkpoint_config = checkpoint_config
         self.best = best
@@ -39,48 +41,46 @@ class RunRecord(Callback):
         """Dev metrics of the last validation of this process's ``fit``."""
         self.run: dict[str, Any] = {}
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes ``config.yaml`` and ``run.json``."""
-        self.run = self._run(trainer)
-        log_dir = trainer.log_dir  # asked on every process: Lightning broadcasts it
-        if trainer.is_global_zero and trainer.loggers and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            assert log_dir is not None
-            Path(log_dir).mkdir(parents=True, exist_ok=True)
-            (Path(log_dir) / "config.yaml").write_text(self.config, encoding="utf-8")
-            text = json.dumps(self.run, ensure_ascii=False, indent=2)
-            (Path(log_dir) / "run.json").write_text(text + "\n", encoding="utf-8")
+    @property
+    def reached(self) -> tuple[str, dict[str, float]]:
+        """ "best" and the dev metrics of the best checkpoint, or "last" and those of the last validation."""
+        best = self.best.metrics if self.best is not None else {}
+        return ("best", best) if best else ("last", self.last)
 
-    def _run(self, trainer: Trainer) -> dict[str, Any]:
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
-        return {
+        self.run = {
             "recipe": self.recipe,
-            "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
+            "seed": self.seed,
             "corpus": data.corpus.name,
             "sha256": data.checksums(),
             "versions": versions(),
             "git": git_state(),
         }
+        folder = Path(trainer.log_dir or trainer.default_root_dir)  # read on every process, as Lightning broadcasts it
+        if trainer.is_global_zero and trainer.loggers and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "config.yaml").write_text(self.config, encoding="utf-8")
+            text = json.dumps(self.run, ensure_ascii=False, indent=2)
+            (folder / "run.json").write_text(text + "\n", encoding="utf-8")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keeps the dev metrics."""
-        if trainer.state.fn == "fit" and not trainer.sanity_checking:
+        if is_fit_validation(trainer):
             values = trainer.callback_metrics
             self.last = {name: float(value) for name, value in values.items() if name.startswith("val/")}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Puts the settings and the run's origin into the checkpoint, ahead of which all logs are written."""
+        """Add the settings and the run's origin to a checkpoint, after the logs of the steps that it includes."""
         for logger in trainer.loggers:
             logger.save()
         checkpoint[CLI_CONFIG] = self.checkpoint_config
         checkpoint[RUN] = self.run
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Logs hyper-parameters and the dev metrics reached."""
         data = trainer.datamodule  # type: ignore[attr-defined]
         parameters = {**pl_module.hparams, **data.hparams, "corpus": data.corpus.name}
-        best = self.best.metrics if self.best is not None else {}
-        prefix, reached = ("best", best) if best else ("last", self.last)
-        metrics = {f"{prefix}/{name}": reached[f"val/{name}"] for name in MEASURES if f"val/{name}" in reached}
+        which, reached = self.reached
+        metrics = {f"{which}/{name}": reached[f"val/{name}"] for name in MEASURES if f"val/{name}" in reached}
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.log_hyperparams(parameters, metrics=metrics)

@@ -1,27 +1,33 @@
-"""Random numbers of a step follow from the run's seed and the step alone."""
+"""Random numbers that depend on the run's seed and the batch alone."""
 
-import os
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from nsmc_lightning.run.loop import number_logs_by_steps
+
 
 class StepSeed(Callback):
-    """Numbers the steps as they are taken, and seeds dropout.
+    """Seed torch before each training batch from the run's seed, the batch's number and the process.
 
-    Dropout is seeded anew at each batch, from the run's seed, the batch's number and the process.
+    What draws random numbers in between (a validation, a loader, the start of a resumed run) then changes nothing: an
+    interrupted run continues bit for bit as it would have. Logs are numbered by the optimizer's steps for the same
+    reason.
 
-    What else draws random numbers in between (a validation, a loader, a run that starts again) changes nothing then: a
-    run that was interrupted goes on bit for bit as it would have.
+    Args:
+        seed: the run's.
     """
 
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Seeds torch's generators."""
-        # Lightning loses a step here where it resumes after a validation that its settings no longer have due: loggers
-        # would number all that follows one too low.
-        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
-        number = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
-        key = [int(os.environ.get("PL_GLOBAL_SEED", "0")), number, trainer.global_rank]
-        torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1)
+        number_logs_by_steps(trainer)
+        batch_number = trainer.current_epoch * int(trainer.num_training_batches) + batch_idx
+        state = np.random.SeedSequence([self.seed, batch_number, trainer.global_rank]).generate_state(1, np.uint64)
+        torch.manual_seed(int(state[0]) >> 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        number_logs_by_steps(trainer)

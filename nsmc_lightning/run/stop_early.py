@@ -1,4 +1,4 @@
-"""Training ends where the dev metric stops getting better, and a line says so."""
+"""Training ends when the dev metric stops improving, and a line tells why."""
 
 import logging
 from typing import Any
@@ -8,25 +8,24 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 log = logging.getLogger(__name__)
+_report = rank_zero_only(log.info)
 
 
 class StopEarly(EarlyStopping):
-    """Lightning's EarlyStopping, which prints a line when it stops, and counts by the patience of the resumed run.
+    """Lightning's EarlyStopping with a line when it stops, and with the patience of the resumed run.
 
-    Lightning's own takes the patience over from the checkpoint, whatever is given beside it.
+    Lightning's own restores the patience from the checkpoint, whatever the settings say.
     """
 
     @property
     def state_key(self) -> str:
-        """EarlyStopping's: it is found in the checkpoints of earlier versions too."""
+        """EarlyStopping's key, which the checkpoints of earlier versions hold too."""
         return super().state_key.replace(type(self).__qualname__, EarlyStopping.__qualname__)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes over the best value so far and the validations since then."""
         super().load_state_dict({**state_dict, "patience": self.patience})
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Looks at the metric."""
         stopping = trainer.should_stop
         super().on_validation_end(trainer, pl_module)
         if trainer.should_stop and not stopping:
@@ -34,8 +33,3 @@ class StopEarly(EarlyStopping):
                 f"stopped early in epoch {trainer.current_epoch + 1}: {self.wait_count} validations without a better "
                 f"{self.monitor} (--early_stopping.patience {self.patience})."
             )
-
-
-@rank_zero_only
-def _report(line: str) -> None:
-    log.info(line)

@@ -1,4 +1,4 @@
-"""The predictions file: every row in input order, whole or not there at all."""
+"""The predictions file: every row in input order; the file is complete or absent."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_rows_come_back_in_input_order_and_empty_ones_stay_empty() -> None:
     assert table["probability_pos"].tolist() == pytest.approx([0.8, np.nan, np.nan, 0.1], nan_ok=True)
 
 
-def test_rows_that_were_not_run_have_no_label() -> None:
+def test_rows_without_a_prediction_have_no_label() -> None:
     table = prediction_table(FRAME.drop(columns="label"), ["neg", "pos"], np.array([3]), np.array([[0.9, 0.1]]))
     assert table["label"].tolist() == [None, None, None, "neg"]
     assert "target" not in table
@@ -59,4 +59,4 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(tmp_pa
         with pytest.raises(UserError, match=f"{re.escape(str(output))}: .* cannot be written .*--output"):
             PredictionWriter(str(output)).setup(trainer, BoringModel(), "predict")
     PredictionWriter(str(tmp_path / "new" / "out.csv")).setup(trainer, BoringModel(), "test")
-    assert not any((tmp_path / "new").iterdir())  # tried, and nothing left there
+    assert not any((tmp_path / "new").iterdir())  # the attempt left nothing

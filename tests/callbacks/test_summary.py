@@ -1,23 +1,30 @@
-"""The table at the end of a command."""
+"""What is printed at the end of a command."""
 
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
 
-from nsmc_lightning.callbacks.summary import Summary, _of
+from nsmc_lightning.callbacks.summary import Summary
 
 
-def test_a_row_for_each_metric_and_a_column_for_each_stage() -> None:
+def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint() -> None:
+    metrics = {"val/accuracy": 0.84161, "val/reviews_per_second": 1234.56, "val/wasted_tokens": 0}
+    record: Any = SimpleNamespace(reached=("best", metrics))
+    throughput: Any = SimpleNamespace(rates={"train/mfu": 0.2345, "val/mfu": 0.5})
+    best: Any = SimpleNamespace(best_model_path="run/best.ckpt")
     nothing: Any = None
-    summary = Summary(nothing, nothing, nothing, None, None)
+    summary = Summary(record, throughput, nothing, best, None)
     summary.console = Console(file=StringIO(), width=80)
-    metrics = {"val/accuracy": 0.84161, "val/reviews_per_second": 1234.56, "train/mfu": 0.2345, "val/wasted_tokens": 0}
-    summary._print({"dev": _of("val", metrics), "training": _of("train", metrics)})
-    lines = [line.split("│")[1:-1] for line in summary.console.file.getvalue().splitlines() if line.startswith("│")]  # type: ignore[attr-defined]
-    assert [[cell.strip() for cell in line] for line in lines] == [
+    trainer: Any = SimpleNamespace(is_global_zero=True, logger=None)
+    summary.on_fit_end(trainer, nothing)
+    printed = summary.console.file.getvalue()  # type: ignore[attr-defined]
+    rows = [line.split("│")[1:-1] for line in printed.splitlines() if line.startswith("│")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
         ["accuracy", "0.8416", ""],
         ["reviews/s", "1,234.6", ""],
         ["padding among tokens", "0.0%", ""],
         ["model FLOP utilisation", "", "23.4%"],
     ]
+    assert "test --ckpt_path run/best.ckpt" in printed

@@ -1,4 +1,4 @@
-"""Checkpoints on systems that have less than Linux has; what a kill leaves behind is in tests/faults."""
+"""Checkpoints on systems without all of Linux's features; tests/faults has the kills."""
 
 import errno
 import fcntl
@@ -30,7 +30,7 @@ def test_a_file_system_without_locks_keeps_checkpoints_and_leftovers(
     assert perhaps_written_now.exists()
 
 
-def test_a_folder_that_cannot_be_synced_does_not_fail_what_was_written(
+def test_a_checkpoint_is_written_to_a_folder_that_cannot_be_synced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def files_only(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run: one that cannot be made, and one to go on in."""
+"""The folder of a run: one that cannot be made, and one in which a run resumes."""
 
 import csv
 from pathlib import Path
@@ -9,7 +9,7 @@ from nsmc_lightning.errors import UserError
 from nsmc_lightning.run.folder import build_loggers
 
 
-def test_a_folder_that_cannot_be_made_is_named_with_the_reason(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     log_dir = str(tmp_path / "file" / "logs")
     with pytest.raises(UserError, match=rf"^log_dir {log_dir}: .*Not a directory.*--log_dir"):

@@ -1,4 +1,4 @@
-"""Which checkpoint --ckpt_path means: keywords, folders, files; the same one in every process."""
+"""The checkpoint that --ckpt_path means: keywords, folders, files; the same one in every process."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from nsmc_lightning.run.newest import find_checkpoint
 
 
 def write(path: Path, time: int) -> Path:
-    """A checkpoint written at that time, whose run says that its best is kept.ckpt."""
+    """Writes a checkpoint with that time, in which kept.ckpt is the best of its run."""
     path.parent.mkdir(parents=True, exist_ok=True)
     best = {"monitor": "val/accuracy", "best_model_path": "/another/machine/kept.ckpt"}
     keys = {"cli_config": "", "run": {}, "encoder_config": "", "NSMCDataModule": {}, "state_dict": {}}
@@ -22,7 +22,7 @@ def write(path: Path, time: int) -> Path:
 
 @pytest.fixture(autouse=True)
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Runs of two recipes: klue's first one was gone on with after its second, demo's is the oldest."""
+    """Runs of two recipes: klue's first one was resumed after its second, demo's is the oldest."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NSMC_LIGHTNING_CKPT_PATH", "left by a run before")
     monkeypatch.delenv("LOCAL_RANK", raising=False)
@@ -35,43 +35,37 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("command", ["fit", "validate", "test", "predict", "classify"])
 @pytest.mark.parametrize("value", ["last", "best"])
-def test_a_keyword_is_the_newest_run_s(value: str, command: str, runs: Path) -> None:
+def test_a_keyword_means_the_newest_run(value: str, command: str, runs: Path) -> None:
     newest, demo = runs / "klue" / "version_0", runs / "demo" / "version_7"
     assert find_checkpoint(value, command) == str(newest / "checkpoints" / f"{value}.ckpt")
     assert find_checkpoint(value, command, name="demo") == str(demo / "checkpoints" / f"{value}.ckpt")
     assert find_checkpoint(value, command, "lightning_logs", "klue") == find_checkpoint(value, command)
 
 
-def test_of_runs_written_at_once_the_higher_number_is_newer(runs: Path) -> None:
-    for version in (9, 10):
-        write(runs / "demo" / f"version_{version}" / "checkpoints" / "last.ckpt", 400)
-    assert "version_10" in find_checkpoint("last", "fit")
-
-
 @pytest.mark.parametrize("below", ["", "checkpoints"])
-def test_a_folder_is_last_to_fit_and_best_to_all_else(below: str, runs: Path) -> None:
+def test_a_folder_means_last_for_fit_and_best_for_all_other_commands(below: str, runs: Path) -> None:
     folder = runs / "klue" / "version_1"
     for command, name in (("fit", "last"), ("test", "best"), ("classify", "best")):
         expected = str(folder / "checkpoints" / f"{name}.ckpt")
         assert find_checkpoint(os.path.relpath(folder / below), command) == expected
 
 
-def test_a_file_is_itself() -> None:
+def test_a_file_is_returned_as_it_is() -> None:
     assert find_checkpoint("some/where.ckpt", "test") == "some/where.ckpt"
 
 
-def test_where_several_are_kept_the_best_is_the_one_that_last_names(runs: Path) -> None:
+def test_of_several_the_best_is_the_one_that_last_names(runs: Path) -> None:
     folder = runs / "klue" / "version_1" / "checkpoints"
     (folder / "best.ckpt").rename(folder / "other.ckpt")
     with pytest.raises(UserError, match=r"best\.ckpt: there is no such file; .* holds last\.ckpt, other\.ckpt"):
         find_checkpoint(str(folder), "test")
     kept = write(folder / "kept.ckpt", 1)
     assert find_checkpoint(str(folder), "test") == str(kept)
-    write(folder / "best.ckpt", 1)  # of a search for the best that another one followed
+    write(folder / "best.ckpt", 1)  # by an earlier search for the best
     assert find_checkpoint(str(folder), "test") == str(kept)
 
 
-def test_what_is_not_there_is_refused_with_where_it_was_looked_for(runs: Path) -> None:
+def test_a_missing_checkpoint_is_refused_with_the_folder_searched(runs: Path) -> None:
     with pytest.raises(UserError, match="no run below lightning_logs/none has a checkpoint"):
         find_checkpoint("last", "fit", name="none")
     with pytest.raises(UserError, match="no run below elsewhere has a checkpoint"):
@@ -81,13 +75,13 @@ def test_what_is_not_there_is_refused_with_where_it_was_looked_for(runs: Path) -
         find_checkpoint(str(runs / "empty"), "fit")
 
 
-def test_what_was_taken_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_checkpoint_found_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="nsmc_lightning"):
         found = find_checkpoint("best", "test")
     assert [record.message for record in caplog.records] == [f"--ckpt_path best: {found}"]
 
 
-def test_processes_that_the_first_one_starts_take_its_choice(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_the_first_one_starts_use_its_choice(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = find_checkpoint("last", "fit")
     write(runs / "demo" / "version_8" / "checkpoints" / "last.ckpt", 500)  # by another run, before they look
     monkeypatch.setenv("LOCAL_RANK", "1")

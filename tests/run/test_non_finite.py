@@ -1,4 +1,4 @@
-"""A loss or a weight that is no number: the run ends, and no file holds it."""
+"""A loss or a weight that is not finite ends the run and reaches no file."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ class Reviews(LightningDataModule):
 
 
 class Weight(LightningModule):
-    """A weight of 1 and two losses of it: one that is spoilt at a row, and one that is finite with such a gradient."""
+    """A weight of 1 whose loss is infinite at one row, and whose gradient is infinite at another."""
 
     def __init__(self, bad_loss: int = -1, bad_gradient: int = -1) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Weight(LightningModule):
         if self.bad_loss in batch.rows:
             return self.weight.sum() * float("inf")
         if self.bad_gradient in batch.rows:
-            return (self.weight - self.weight.detach()).sum().sqrt()  # 0, with a slope that is infinite
+            return (self.weight - self.weight.detach()).sum().sqrt()  # 0, with an infinite slope
         return self.weight.sum()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -55,7 +55,7 @@ class Weight(LightningModule):
 
 
 def train(folder: Path, model: Weight) -> tuple[Path, str]:
-    """Trains with a checkpoint a step until the callback ends it; where the files are, and what was said."""
+    """Trains with a checkpoint after each step until the callback stops it; the log folder and the message."""
     save = ModelCheckpoint(folder / "checkpoints", "{step}", save_top_k=-1, every_n_train_steps=1)
     trainer = Trainer(
         accelerator="cpu",
@@ -71,21 +71,21 @@ def train(folder: Path, model: Weight) -> tuple[Path, str]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_loss_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
+def test_a_loss_stops_training_before_the_weights_change(tmp_path: Path) -> None:
     model = Weight(bad_loss=5)
-    logs, said = train(tmp_path, model)
+    logs, message = train(tmp_path, model)
     found = json.loads((logs / "non_finite_0.json").read_text(encoding="utf-8"))
     assert found == {"step": 2, "part": "train", "rows": [4, 5], "ids": ["id-4", "id-5"]}
     assert model.weight.item() == pytest.approx(0.8)  # two steps of 0.1
-    assert "step 2" in said
-    assert str(logs / "non_finite_0.json") in said
+    assert "step 2" in message
+    assert str(logs / "non_finite_0.json") in message
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"step=1.ckpt", "step=2.ckpt"}
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_weights_spoilt_by_a_gradient_reach_no_file(tmp_path: Path) -> None:
     model = Weight(bad_gradient=2)
-    _, said = train(tmp_path, model)
+    _, message = train(tmp_path, model)
     assert not model.weight.isfinite()
-    assert "weights" in said
+    assert "weights" in message
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"step=1.ckpt"}

@@ -1,4 +1,4 @@
-"""Where a number came from: the commit of the code that ran."""
+"""The commit and the versions of the code that ran."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ def git(folder: Path, *args: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_commit_is_the_code_s_own_and_changes_are_said(tmp_path: Path) -> None:
+def test_the_commit_is_that_of_the_code_with_a_flag_for_changes(tmp_path: Path) -> None:
     code = tmp_path / "package"
     code.mkdir()
     assert git_state(code) is None

@@ -18,7 +18,7 @@ LOSS = [0.3, 0.9, 0.1, 0.2, 0.8]
 
 
 class Scored(BoringModel):
-    """Has these dev metrics, epoch by epoch."""
+    """A module with known dev metrics in each epoch."""
 
     def on_validation_epoch_end(self) -> None:
         epoch = self.trainer.current_epoch
@@ -26,7 +26,7 @@ class Scored(BoringModel):
 
 
 def fit(folder: Path, epochs: int, ckpt_path: Path | None = None, **settings: Any) -> SaveBest:
-    """Trains in ``folder``; ``last.ckpt`` is beside the best one."""
+    """Trains in ``folder`` and writes ``last.ckpt`` beside the best checkpoint."""
     defaults = {"monitor": "val/accuracy", "mode": "max", "filename": "best", "save_on_train_epoch_end": False}
     best = SaveBest(dirpath=folder, **{**defaults, **settings})
     trainer = Trainer(
@@ -59,7 +59,7 @@ def test_metrics_are_those_of_the_checkpoint(tmp_path: Path, monitor: str, mode:
 
 @pytest.mark.parametrize("top", [1, 2, -1])
 @pytest.mark.parametrize("moved", [False, True])
-def test_the_best_comes_along_to_another_folder(tmp_path: Path, top: int, moved: bool) -> None:
+def test_the_best_is_copied_to_another_folder(tmp_path: Path, top: int, moved: bool) -> None:
     names = {} if top == 1 else {"filename": "{epoch}", "save_top_k": top}
     fit(tmp_path / "first", 3, **names)
     first = shutil.move(tmp_path / "first", tmp_path / "renamed") if moved else tmp_path / "first"
@@ -80,7 +80,7 @@ def test_a_renamed_folder_keeps_its_best(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("lost", ["gone", "another", "monitor"])
-def test_without_the_best_the_search_starts_anew_and_says_so(
+def test_without_the_best_the_search_starts_anew_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, lost: str
 ) -> None:
     first = tmp_path / "first"
@@ -88,7 +88,7 @@ def test_without_the_best_the_search_starts_anew_and_says_so(
     last = shutil.copy(first / "last.ckpt", first / "copy.ckpt")
     if lost == "gone":
         (first / "best.ckpt").unlink()
-    if lost == "another":  # what has that name by now is of a later epoch
+    if lost == "another":  # the file of that name is now of a later epoch
         fit(first, 3, first / "last.ckpt")
     other = {"monitor": "val/loss", "mode": "min"} if lost == "monitor" else {}
     best = fit(tmp_path / "second", 5, last, **other)

@@ -1,4 +1,4 @@
-"""How a process takes a signal, before and during training. What a whole run makes of it is in tests/faults."""
+"""How a process handles a signal before and during training; tests/faults has whole runs."""
 
 import multiprocessing
 import os
@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
-from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from nsmc_lightning.run.stop import GracefulStop, Stopped
 
 
 def trainer(world_size: int = 1, children: list[Any] | None = None) -> Any:
-    """What the callback asks of a trainer that is not running."""
+    """A trainer that is not running, as far as the callback uses it."""
     strategy = SimpleNamespace(launcher=SimpleNamespace(procs=children or []))
     return SimpleNamespace(
         world_size=world_size,
@@ -32,15 +31,15 @@ def trainer(world_size: int = 1, children: list[Any] | None = None) -> Any:
 
 
 def test_before_training_a_signal_ends_the_run_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(Stopped) as stopped, GracefulStop().watching(trainer(), training=True):
+    with pytest.raises(Stopped) as stopped, GracefulStop(None).watching(trainer(), training=True):
         os.kill(os.getpid(), signal.SIGTERM)
     assert stopped.value.code == 143
     assert "stopped by SIGTERM; nothing was saved" in capsys.readouterr().err
 
 
-def test_in_training_a_signal_waits_and_a_second_ctrl_c_is_the_system_s() -> None:
+def test_in_training_a_signal_waits_and_a_second_ctrl_c_is_left_to_the_system() -> None:
     before = signal.getsignal(signal.SIGINT)
-    stop = GracefulStop()
+    stop = GracefulStop(None)
     with stop.watching(trainer(), training=True):
         stop.on_train_start(trainer(), None)  # type: ignore[arg-type]
         os.kill(os.getpid(), signal.SIGINT)
@@ -54,7 +53,7 @@ def test_in_training_a_signal_waits_and_a_second_ctrl_c_is_the_system_s() -> Non
 def test_an_error_ends_the_processes_that_were_started() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     waiting = trainer(2, [child])
-    with pytest.raises(ValueError, match="broken"), GracefulStop().watching(waiting, training=True):
+    with pytest.raises(ValueError, match="broken"), GracefulStop(None).watching(waiting, training=True):
         raise ValueError("broken")
     assert child.wait(600) == -signal.SIGKILL
     assert not waiting.strategy.launcher.procs
@@ -63,7 +62,7 @@ def test_an_error_ends_the_processes_that_were_started() -> None:
 def test_an_error_ends_the_processes_that_were_spawned() -> None:
     child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,), daemon=True)
     child.start()
-    with pytest.raises(ValueError, match="broken"), GracefulStop().watching(trainer(2, [child]), training=True):
+    with pytest.raises(ValueError, match="broken"), GracefulStop(None).watching(trainer(2, [child]), training=True):
         raise ValueError("broken")
     child.join(600)
     assert child.exitcode == -signal.SIGKILL
@@ -72,8 +71,8 @@ def test_an_error_ends_the_processes_that_were_spawned() -> None:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("epoch", "stops"), [(0, True), (1, False)])
 def test_a_run_s_last_validation_is_finished(tmp_path: Path, epoch: int, stops: bool) -> None:
-    # Behind it nothing is left that a resumed run could do, so it would never be finished.
-    stop = GracefulStop()
+    # After it nothing is left to train, so no resumed run would finish it.
+    stop = GracefulStop(None)
 
     class Signalled(BoringModel):
         def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -90,8 +89,3 @@ def test_a_run_s_last_validation_is_finished(tmp_path: Path, epoch: int, stops: 
     else:
         run.fit(Signalled())
         assert run.fit_loop.epoch_loop.val_loop.batch_progress.current.completed == 2
-
-
-def test_lightning_keeps_its_signal_handlers_where_they_are_left_out() -> None:
-    # A private name of Lightning's: under another, its handlers would be back without a word.
-    assert type(Trainer(logger=False, enable_checkpointing=False)._signal_connector) is _SignalConnector

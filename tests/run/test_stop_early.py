@@ -1,4 +1,4 @@
-"""Early stopping says that it stopped, and a resumed run stops by its own patience."""
+"""Early stopping prints a line, and a resumed run uses its own patience."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ def test_the_patience_of_the_resumed_run_counts() -> None:
     assert again.state_key.startswith("EarlyStopping{")
 
 
-def test_a_line_says_why_training_ended(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_tells_why_training_ended(caplog: pytest.LogCaptureFixture) -> None:
     values = {"val/accuracy": torch.tensor(0.5)}
     strategy = SimpleNamespace(reduce_boolean_decision=lambda decision, all: decision)
     trainer: Any = SimpleNamespace(

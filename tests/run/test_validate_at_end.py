@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Validated(Callback):
-    """Keeps the step of each validation."""
+    """Records the step of each validation."""
 
     def __init__(self) -> None:
         self.steps: list[int] = []
