@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
@@ -25,6 +26,7 @@ from nsmc_lightning.data.resume import Place, find_place, order_of, refuse_anoth
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
 from nsmc_lightning.errors import UserError
+from nsmc_lightning.signature import checked_settings
 from nsmc_lightning.types import Batch, EncoderLimits
 
 _LIMITS_MISSING = "padded batches: give the data module limits=module.limits to pack rows"
@@ -64,19 +66,20 @@ class NSMCDataModule(LightningDataModule):
         UserError: a value above is invalid, or a file is missing or broken.
     """
 
+    @checked_settings("data")
     def __init__(
         self,
         tokenizer: str | int,
         corpus: Corpus | None = None,
         data_dir: str | None = None,
         cache_dir: str | None = None,
-        max_length: int = 128,
-        batch_size: int = 32,
-        max_tokens: int = 8192,
+        max_length: PositiveInt = 128,
+        batch_size: PositiveInt = 32,
+        max_tokens: PositiveInt = 8192,
         packed: bool = True,
-        dev_fraction: float = 0.1,
-        split_seed: int = 42,
-        num_workers: int = 0,
+        dev_fraction: OpenUnitInterval = 0.1,
+        split_seed: NonNegativeInt = 42,
+        num_workers: NonNegativeInt = 0,
         predict_path: str | None = None,
         encoding: str = "utf-8",
         on_bad_rows: OnBadRows = "error",
@@ -87,10 +90,6 @@ class NSMCDataModule(LightningDataModule):
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; state_dict stores the corpus.
         self.save_hyperparameters(ignore=["corpus", "limits"], logger=False)
-        least = {"batch_size": (batch_size, 1), "max_tokens": (max_tokens, 1), "num_workers": (num_workers, 0)}
-        for name, (value, minimum) in least.items():
-            if value < minimum:
-                raise UserError(f"data.{name} is {value}: give at least {minimum}.")
         self.corpus = corpus or NSMC
         self.cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self.max_length = max_length

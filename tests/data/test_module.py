@@ -153,7 +153,7 @@ def test_the_counts_of_cleaning_are_logged_once(folder: Path, caplog: pytest.Log
 
 @pytest.mark.parametrize(("key", "value"), [("batch_size", 0), ("max_tokens", 0), ("num_workers", -1)])
 def test_invalid_values_are_refused(key: str, value: int) -> None:
-    with pytest.raises(UserError, match=rf"data\.{key} is {value}: give at least {value + 1}"):
+    with pytest.raises(UserError, match=rf"data\.{key} {value}: give a number"):
         NSMCDataModule(400, **{key: value})  # type: ignore[arg-type]
 
 
