@@ -1,4 +1,4 @@
-"""The command line: which command runs, and what it prints where there is none."""
+"""The command line: run a command, or print which there are."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from nsmc_lightning.errors import UserError, shown_to_user
 
 
 class Command(NamedTuple):
-    """A line of ``--help``: the file in ``commands/`` whose ``run(args)`` does it, what that is, and an example."""
+    """A line of ``--help``: the file in ``commands/`` with its ``run(args)``, what it does, and an example."""
 
     file: str
     purpose: str
@@ -34,17 +34,17 @@ usage: python -m nsmc_lightning COMMAND [OPTIONS]
 {chr(10).join(_LINES)}
 
 COMMAND --help lists a command's options. --debug shows the traceback of an error.
---trust-config lets configurations name classes outside of Lightning and this package: naming one runs its code.
---ckpt_path also takes a run's folder, or last or best of the newest run.
+--trust-config lets configurations name classes outside of Lightning and this package, whose code then runs.
+--ckpt_path also takes a run's folder, or last or best: of the newest run.
 Without a network: fit --config configs/demo.yaml
 
-Exit codes: 0 done; 1 a fault of the program; 2 a mistake in what was given; 130, 143 or 138 stopped by SIGINT (Ctrl-C),
-SIGTERM or SIGUSR1: fit then ends its step, saves last.ckpt and prints the command that resumes from it.
+Exit codes: 0 done; 1 an error in the program; 2 a mistake in the arguments or files; 130, 143 or 138 stopped by SIGINT
+(Ctrl-C), SIGTERM or SIGUSR1: fit then finishes its step, saves last.ckpt and prints the command that resumes from it.
 """
 
 
 def main(args: list[str] | None = None) -> None:
-    """Runs one command; ``args`` is the command line without the program's name, by default ``sys.argv[1:]``.
+    """Run one command; ``args`` is the command line without the program's name, by default ``sys.argv[1:]``.
 
     Raises:
         SystemExit: with code 2 and one or two lines on standard error, on a mistake of the user's.
@@ -68,5 +68,5 @@ def main(args: list[str] | None = None) -> None:
 def _log_to_console() -> None:
     ours = logging.getLogger("nsmc_lightning")
     ours.setLevel(logging.INFO)
-    ours.handlers = [logging.StreamHandler()]  # anew: standard error may be another than at the last call
+    ours.handlers = [logging.StreamHandler()]  # new at each call: standard error may have changed
     ours.propagate = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Union, get_args, get_
 
 from jsonargparse.typing import restricted_number_type
 
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, wanted
 
 _P = ParamSpec("_P")
 
@@ -66,5 +66,5 @@ def _plain(key: str, value: Any, hint: Any) -> Any:
             try:
                 return base(kind(value))
             except (TypeError, ValueError) as error:
-                raise UserError(f"{key} {value!r}: {error}.") from error
+                raise UserError(f"{key} {value!r}: give {wanted(str(error))}.") from error
     return value

@@ -421,11 +421,9 @@ def test_a_logger_that_lacks_an_argument_or_its_package_is_answered(
 ) -> None:
     fit = ["fit", "--config", str(recipe), "--trainer.max_steps=1", "--trainer.logger"]
     assert "give --trainer.logger.save_dir VALUE" in refused([*fit, "CSVLogger"], capsys)
-    absent = type("Absent", (), {"__bool__": lambda self: False, "__str__": lambda self: "`pip install wandb`"})
+    absent = type("Absent", (), {"__bool__": lambda self: False, "__str__": lambda self: "try `pip install wandb`"})
     monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", absent())
-    assert "WandbLogger needs a package that is not installed: pip install wandb" in refused(
-        [*fit, "WandbLogger"], capsys
-    )
+    assert "WandbLogger: try `pip install wandb`" in refused([*fit, "WandbLogger"], capsys)
 
 
 @pytest.mark.parametrize(
@@ -487,3 +485,13 @@ def test_debug_shows_the_traceback() -> None:
 
     with pytest.raises(UserError):
         main(["test", "--ckpt_path", "nowhere.ckpt", "--debug"])
+
+
+@pytest.mark.parametrize("command", ["fit", "classify"])
+def test_a_command_s_help_lists_its_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert stopped.value.code == 0
+    expected = {"--ckpt_path", "--debug"} | ({"--trust-config", "--model.lr"} if command == "fit" else {"--language"})
+    assert all(option in text for option in expected)

@@ -9,16 +9,6 @@ PUBLIC = {"_exit", "_asdict", "_replace", "_fields", "_make"}  # documented name
 
 # By file: each name with the version that it was read in, and why nothing public does.
 TOUCHED = {
-    "commands/keys.py": {
-        "_actions": "jsonargparse 4.53: argparse lists a parser's arguments nowhere else",
-        "_link_arguments": "jsonargparse 4.53: the class of a link between keys, to tell it from an argument",
-    },
-    "commands/train.py": {
-        "_actions": "jsonargparse 4.53: as in keys.py, for the help of --ckpt_path",
-        "_parse_ckpt_path": "lightning 2.6: overridden, as it would silently beat the flags given beside a checkpoint",
-        "_parser": "lightning 2.6: LightningCLI's parser of a command",
-    },
-    "commands/trust.py": {"_common": "jsonargparse 4.53: the parsing settings can be set publicly, not read"},
     "data/module.py": {
         "_checkpoint_connector": "lightning 2.6: the loops' state before Lightning restores its loops from it",
         "_loaded_checkpoint": "lightning 2.6: the same",

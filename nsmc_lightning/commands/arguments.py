@@ -1,131 +1,130 @@
-"""The words of a command line before they are parsed: what stands where, and what a checkpoint puts in front."""
+"""The command line before it is parsed: files are read, configurations go in front, corpora stay whole."""
 
-from itertools import islice
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from nsmc_lightning.commands.recipes import recipe_file
 from nsmc_lightning.errors import UserError
 
-
-def option(args: list[str], name: str) -> str | None:
-    """The value of the last ``--name VALUE`` or ``--name=VALUE``."""
-    value = None
-    for i, arg in enumerate(args):
-        if arg == name and i + 1 < len(args):
-            value = args[i + 1]
-        elif arg.startswith(f"{name}="):
-            value = arg.partition("=")[2]
-    return value
+# The parser would merge two corpora: what the second leaves out, its test part say, would be the first one's.
+_NO_CORPUS = "--data.corpus=null"
 
 
-def run_of(args: list[str]) -> tuple[str, str | None]:
-    """The folder of all runs and the run's name, by the flags or the files of ``--config``; None where neither says."""
-    configs = []
-    for arg, following in zip(args, [*args, ""][1:], strict=True):
-        if arg in ("--config", "-c"):
-            configs.append(following)
-        elif arg.startswith("--config="):
-            configs.append(arg.partition("=")[2])
-    log_dir, name = "lightning_logs", Path(configs[-1]).stem if configs else None
-    for config in configs:
-        settings = _settings(config)
-        log_dir, name = settings.get("log_dir") or log_dir, settings.get("name") or name
-    return option(args, "--log_dir") or log_dir, option(args, "--name") or name
+class Config(NamedTuple):
+    """Settings: ``source`` is the file or YAML text that the parser gets, ``settings`` what it contains."""
+
+    source: str
+    settings: dict[str, Any]
+
+    @classmethod
+    def read(cls, option: str, value: str | None) -> "Config":
+        """What ``option`` gives: a file of the user's, a shipped one, or YAML text.
+
+        Raises:
+            UserError: there is no such file, it is not YAML in UTF-8, it gives a key twice or contains no settings.
+        """
+        if not value:
+            raise UserError(f"{option}: give a file with it, or settings in YAML.")
+        source = recipe_file(option, value)
+        try:
+            text = Path(source).read_text(encoding="utf-8") if os.path.exists(source) else source
+            settings = yaml.load(text, _Loader)
+        except yaml.MarkedYAMLError as error:
+            line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+            raise UserError(f"{option} {value}{line}: invalid YAML, {error.problem}.") from error
+        except (OSError, ValueError, yaml.YAMLError):
+            settings = text = ""
+        if not isinstance(settings, dict | None):
+            way_out = " Give a checkpoint with --ckpt_path." if value.endswith(".ckpt") else ""
+            raise UserError(f"{option} {value}: not a file of settings, in YAML and UTF-8.{way_out}")
+        return cls(source, settings or {})
+
+    @property
+    def file(self) -> str | None:
+        """The file, or None of YAML text."""
+        return self.source if os.path.isfile(self.source) else None
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments for the parser."""
+        corpus = (self.settings.get("data") or {}).get("corpus")
+        whole = isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
+        return [*([_NO_CORPUS] if whole else []), *([f"--config={self.source}"] if self.settings else [])]
 
 
-def configs_first(args: list[str], before: list[str]) -> list[str]:
-    """The arguments with every ``--config`` in front, ``before`` first of all: a flag wins wherever it stands.
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that its mapping already has: YAML would keep the last and drop the first."""
 
-    The parser goes by order: a saved ``config.yaml`` behind ``--ckpt_path X`` would set it to null again, and an
-    untrained model would be tested.
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value} is given a second time: put all that belongs to it in one place",
+                    problem_mark=key.start_mark,
+                )
+            seen.add(key.value)
+        return node
+
+
+class CommandLine:
+    """A command, its configurations and its other options in order.
+
+    Args:
+        args: the command line, without the program's name.
 
     Raises:
-        UserError: a ``--config`` or ``--data.corpus`` names a file that is neither there nor shipped, or one in which a
-            key stands twice.
+        UserError: a ``--config`` or ``--data.corpus`` cannot be read.
     """
-    configs, flags = list(before), []
-    rest = iter(args[1:])
-    for arg in rest:
-        if arg in ("--config", "-c"):
-            configs.append(_file("--config", next(rest, "")))
-        elif arg.startswith("--config="):
-            configs.append(_file("--config", arg.partition("=")[2]))
-        elif arg == "--data.corpus":
-            flags += [arg, *(_file(arg, word) for word in islice(rest, 1))]
-        elif arg.startswith("--data.corpus="):
-            flags.append(f"--data.corpus={_file('--data.corpus', arg.partition('=')[2])}")
-        else:
-            flags.append(arg)
-    return [args[0], *_whole_corpora([word for config in configs for word in ("--config", config)] + flags)]
+
+    def __init__(self, args: list[str]) -> None:
+        self.command = args[0]
+        self.configs: list[Config] = []
+        self.options: list[tuple[str, str | None]] = []
+        for name, value in _options(args[1:]):
+            if name in ("--config", "-c"):
+                self.configs.append(Config.read("--config", value))
+            elif name == "--data.corpus":
+                self.options.append((name, Config.read(name, value).source))
+            else:
+                self.options.append((name, value))
+
+    def last(self, name: str) -> str | None:
+        """The value of the last ``--name VALUE`` or ``--name=VALUE``."""
+        return next((value for option, value in reversed(self.options) if option == name), None)
+
+    def run(self) -> tuple[str, str | None]:
+        """Folder of all runs and the run's name, by the options or the configurations; None where neither names it."""
+        files = [config.file for config in self.configs if config.file]
+        log_dir, name = "lightning_logs", Path(files[-1]).stem if files else None
+        for config in self.configs:
+            log_dir, name = config.settings.get("log_dir") or log_dir, config.settings.get("name") or name
+        return self.last("--log_dir") or log_dir, self.last("--name") or name
+
+    def words(self) -> list[str]:
+        """The arguments for the parser, every ``--config`` in front, so that an option wins wherever it is given.
+
+        The parser goes by order: a saved ``config.yaml`` behind ``--ckpt_path X`` would set it to null again, and an
+        untrained model would be tested.
+        """
+        words = [self.command, *(word for config in self.configs for word in config.words)]
+        for name, value in self.options:
+            words += [_NO_CORPUS] if name == "--data.corpus" else []
+            words.append(name if value is None else f"{name}={value}")
+        return words
 
 
-def _file(option: str, value: str) -> str:
-    """The file that ``option`` names, in which no key stands twice: YAML would keep the last and drop the first."""
-    file = recipe_file(option, value)
-    try:
-        root = yaml.compose(Path(file).read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (
-        OSError,
-        ValueError,
-        yaml.YAMLError,
-    ):  # settings spelt out, or a file that the parser says what is wrong with
-        return file
-    if (repeated := _repeated_key(root)) is not None:
-        raise UserError(
-            f"{option} {value}, line {repeated.start_mark.line + 1}: the key {repeated.value} stands there a second "
-            "time; put what belongs to it in one place."
-        )
-    return file
-
-
-def _repeated_key(root: yaml.Node | None) -> yaml.ScalarNode | None:
-    """The first key that its mapping already has; what a merge (``<<``) brings may be given anew."""
-    waiting, visited = [root], set()
-    while waiting:
-        node = waiting.pop()
-        if node is None or id(node) in visited:
-            continue
-        visited.add(id(node))  # an alias is the node that it stands for
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode):
-                    if key.value in seen:
-                        return key
-                    seen.add(key.value)
-                waiting.append(value)
-    return None
-
-
-def _whole_corpora(args: list[str]) -> list[str]:
-    """The arguments with the corpus emptied before each that names a whole one.
-
-    The parser would merge them: what the second corpus leaves out, its test part say, would be the first one's.
-    """
-    result: list[str] = []
-    for arg, following in zip(args, [*args, ""][1:], strict=True):
-        names_file = arg == "--data.corpus" or arg.startswith("--data.corpus=")
-        if names_file or (arg == "--config" and _names_corpus(following)):
-            result.append("--data.corpus=null")
-        result.append(arg)
-    return result
-
-
-def _names_corpus(config: str) -> bool:
-    """Whether a configuration, a path or YAML text, has a corpus of its own; what cannot be read is the parser's."""
-    corpus = (_settings(config).get("data") or {}).get("corpus")
-    return isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
-
-
-def _settings(config: str) -> dict[str, Any]:
-    """What a configuration, a path or YAML text, says; nothing where it cannot be read."""
-    try:
-        settings = yaml.safe_load(Path(config).read_text(encoding="utf-8") if len(config) < 4096 else config)
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return settings if isinstance(settings, dict) else {}
+def _options(args: list[str]) -> list[tuple[str, str | None]]:
+    """Name and value of each option; None is the value of a word on its own."""
+    options: list[tuple[str, str | None]] = []
+    words = list(args)
+    while words:
+        name, equals, value = words.pop(0).partition("=")
+        if not equals and (name.startswith("--") or name == "-c") and words and not words[0].startswith("--"):
+            equals, value = "=", words.pop(0)
+        options.append((name, value if equals else None))
+    return options

@@ -1,4 +1,4 @@
-"""classify: a label and a probability for each text given."""
+"""classify: print a label and a probability for each text."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _BROKEN_PIPE = 141  # 128 + SIGPIPE, which ends other tools there
 
 
 def run(args: list[str]) -> None:
-    """Prints a line for each text of the arguments, or for each line of standard input.
+    """Print a line for each text of the arguments, or for each line of standard input.
 
     Raises:
         UserError: no checkpoint, or one that cannot be used.
-        SystemExit: what reads the answers went away before they were all written.
+        SystemExit: the reader of the output closed it before all answers were written.
     """
     options = _parser().parse_args(args[1:])
     classifier = Classifier(find_checkpoint(options.ckpt_path, "classify"))
     try:
         _answer(classifier, options.text, options.language)
-    except BrokenPipeError:  # the reader has enough, as in `| head`
+    except BrokenPipeError:  # as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
         sys.exit(_BROKEN_PIPE)
 
@@ -40,7 +40,7 @@ def _answer(classifier: Classifier, texts: list[str], language: str) -> None:
 
 
 def _text_of(line: bytes, number: int) -> str:
-    """A line of standard input as text, without its end and without a byte order mark."""
+    """A line of standard input as text, without line end and byte order mark."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
@@ -55,9 +55,9 @@ def _text_of(line: bytes, number: int) -> str:
 def _print(classifier: Classifier, texts: Sequence[str], language: str) -> None:
     probabilities = classifier.probabilities(texts)
     for raw, row in zip(texts, probabilities, strict=True):
-        text = raw.encode(errors="replace").decode()  # bytes of an argument that are no UTF-8 cannot be printed
+        text = raw.encode(errors="replace").decode()  # bytes that are not UTF-8 cannot be printed
         if not text.strip():
-            print("", flush=True)  # a line for each line, so that the answers stay beside their texts
+            print("", flush=True)  # answers stay beside their texts
             continue
         label = classifier.labels[int(row.argmax())]
         percent = f"{100 * float(row.max()):.2f}%"
@@ -72,7 +72,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:  # type: ignore[override]
         """argparse would print its usage before the message."""
         if message.startswith("unrecognized arguments"):
-            raise UserError(f"classify: {message}.\nTexts that begin with a dash go last, behind --: -- '-_-'.")
+            raise UserError(f"classify: {message}.\nGive texts that begin with a dash last, behind --: -- '-_-'.")
         raise UserError(f"classify: {message}; `python -m nsmc_lightning classify --help` lists the options.")
 
 
@@ -83,4 +83,5 @@ def _parser() -> argparse.ArgumentParser:
         "--ckpt_path", required=True, help="checkpoint, a run's folder, or last or best: of the newest run"
     )
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="language of the answer")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser

@@ -1,4 +1,4 @@
-"""The recipes and corpora that come with the package, found by the names that they have in the repository."""
+"""The recipes and corpora that the package ships, found by the names that they have in the repository."""
 
 import logging
 import os
@@ -12,17 +12,17 @@ from nsmc_lightning.errors import UserError
 log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parents[1]
-# Installed from a wheel they lie within the package; in a clone, also an editable one, beside it.
+# A wheel installs them within the package; in a clone, also an editable one, they are beside it.
 SHIPPED = next((root for root in (_PACKAGE, _PACKAGE.parent) if (root / "configs").is_dir()), _PACKAGE) / "configs"
 
 
 def recipe_file(option: str, value: str, shipped: Path = SHIPPED) -> str:
-    """The file that ``option`` names: the user's own, else the shipped one of that name, which a line then says.
+    """The file that ``option`` names: the user's own, else the shipped one of that name, which is then reported.
 
     Args:
         option: ``--config`` or ``--data.corpus``.
-        value: what was given with it; settings spelt out, in place of a file, are returned as they are.
-        shipped: the folder that stands for ``configs``.
+        value: a file, or settings as YAML text, which are returned as they are.
+        shipped: the folder that ``configs`` stands for.
 
     Raises:
         UserError: there is no such file, neither here nor shipped.
@@ -34,8 +34,8 @@ def recipe_file(option: str, value: str, shipped: Path = SHIPPED) -> str:
     if found is None:
         folder = "configs" if option == "--config" else "configs/corpus"
         known = sorted(name for name in files if name.rpartition("/")[0] == folder)
-        raise UserError(f"{option} {value}: there is no such file.\nThe package comes with {', '.join(known)}.")
-    _say(f"{option} {value}: there is none here, the package's own is taken: {found}")
+        raise UserError(f"{option} {value}: there is no such file.\nThe package ships {', '.join(known)}.")
+    _report(f"{option} {value}: there is none here; using the package's own, {found}")
     return str(found)
 
 
@@ -43,9 +43,9 @@ def _names_file(value: str) -> bool:
     try:
         return isinstance(yaml.safe_load(value), str)
     except yaml.YAMLError:
-        return False  # the parser says what is wrong with it
+        return False  # not YAML text either; reading it explains why
 
 
 @rank_zero_only
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     log.info(line)

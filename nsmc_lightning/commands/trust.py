@@ -6,15 +6,7 @@ place where a name is imported: files named within files, short names, callables
 re-exports all pass through it.
 """
 
-import argparse
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from jsonargparse import set_parsing_settings
-from jsonargparse._common import parsing_settings
-
-from nsmc_lightning.errors import UserError
 
 OPTION = "--trust-config"
 KNOWN = (
@@ -30,42 +22,14 @@ KNOWN = (
 )
 """Packages whose classes any configuration may name."""
 
-_DENIAL = re.compile(r"Importing '([\w.]+)' is not allowed, denied by the '([\w.*]+)' entry")
-_KEY = re.compile(r'Parser key "([^"]+)"')
-
 
 def restrict_imports(args: list[str]) -> list[str]:
-    """Closes the gate, or opens it where ``--trust-config`` is among ``args``; returns ``args`` without that word.
+    """Deny imports outside of ``KNOWN``, unless ``--trust-config`` is among ``args``; return the other ``args``.
 
-    Only the command line can open it: no file and no checkpoint can say that it is to be trusted. What jsonargparse
-    itself denies (``os``, ``subprocess``, ``pickle`` and the like) stays denied to trusted configurations too.
+    Only the command line can allow them: no file and no checkpoint can declare itself trusted. What jsonargparse denies
+    by default (``os``, ``subprocess``, ``pickle`` and the like) stays denied to trusted configurations too. A denial
+    lasts as long as the process, which reads one command line.
     """
-    if OPTION in args:
-        parsing_settings["import_path_verdicts"].pop("*", None)  # nothing public takes an entry back
-        set_parsing_settings(import_path_allowlist=list(KNOWN))
-    else:
-        set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(KNOWN))
+    denied = [] if OPTION in args else ["*"]
+    set_parsing_settings(import_path_denylist=denied, import_path_allowlist=list(KNOWN))
     return [arg for arg in args if arg != OPTION]
-
-
-@contextmanager
-def denials_explained() -> Iterator[None]:
-    """Turns the parser's long refusal of a class into one line that names key, class and the way out.
-
-    Raises:
-        UserError: in place of an ``argparse.ArgumentError`` that the gate caused.
-    """
-    try:
-        yield
-    except argparse.ArgumentError as error:
-        denial = _DENIAL.search(str(error))
-        if denial is None:
-            raise
-        key = _KEY.search(str(error))
-        way_out = f"give {OPTION} if you trust every file of this command."
-        if denial[2] != "*":
-            way_out = f"no configuration may name {denial[2]}, a trusted one neither."
-        raise UserError(
-            f"{key[1] if key else 'a setting'} names {denial[1]}, which is neither Lightning's nor this package's; "
-            f"naming it would run its code: {way_out}"
-        ) from error

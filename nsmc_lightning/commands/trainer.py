@@ -1,0 +1,114 @@
+"""The trainer: Lightning's, with this package's loggers, callbacks and way to write checkpoints."""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, Timer, TQDMProgressBar
+from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
+
+from nsmc_lightning.callbacks.pictures import Pictures
+from nsmc_lightning.callbacks.predictions import PredictionWriter
+from nsmc_lightning.callbacks.progress import ProgressLines
+from nsmc_lightning.callbacks.summary import Summary
+from nsmc_lightning.callbacks.throughput import Throughput
+from nsmc_lightning.errors import building_trainer
+from nsmc_lightning.run.checkpoint_files import AtomicCheckpointIO
+from nsmc_lightning.run.folder import build_loggers
+from nsmc_lightning.run.loop import remove_signal_handlers
+from nsmc_lightning.run.non_finite import StopAtNonFinite
+from nsmc_lightning.run.record import RunRecord
+from nsmc_lightning.run.save_best import SaveBest
+from nsmc_lightning.run.save_last import SaveLast
+from nsmc_lightning.run.step_seed import StepSeed
+from nsmc_lightning.run.stop import GracefulStop
+from nsmc_lightning.run.validate_at_end import ValidateAtEnd
+
+
+class Run(NamedTuple):
+    """A trainer, with those of its callbacks that the command asks."""
+
+    trainer: Trainer
+    stop: GracefulStop
+    record: RunRecord
+
+
+def build_trainer(
+    config: Namespace, config_text: str, checkpoint_text: str, resumed: tuple[Path, int] | None = None
+) -> Run:
+    """The trainer of a command, with our loggers and callbacks added to those that the settings name.
+
+    Args:
+        config: the command's settings, with classes built.
+        config_text: the settings as YAML, for the run's folder.
+        checkpoint_text: the same for checkpoints.
+        resumed: the checkpoint that training resumes from, and its global step.
+
+    Raises:
+        UserError: Lightning cannot build it from these settings, or the run's folder cannot be written.
+    """
+    trainer = config.trainer
+    if trainer.logger in (None, True):
+        trainer.logger = build_loggers(config.log_dir, config.name, config.log_graph, resumed)
+    given = trainer.callbacks or []
+    given = list(given) if isinstance(given, list) else [given]
+    settings = trainer.as_dict()
+    if trainer.max_time is not None:  # Lightning would put its timer behind ValidateAtEnd
+        given.append(Timer(trainer.max_time))
+        settings |= {"max_time": None, "max_epochs": -1 if trainer.max_epochs is None else trainer.max_epochs}
+    plugins = trainer.plugins or []
+    settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
+    ours, stop, record = _callbacks(config, config_text, checkpoint_text)
+    settings["callbacks"] = [*given, *ours, *_progress(trainer, given)]
+    with building_trainer(trainer):
+        built = Trainer(**settings)
+    remove_signal_handlers(built)
+    return Run(built, stop, record)
+
+
+def _callbacks(
+    config: Namespace, config_text: str, checkpoint_text: str
+) -> tuple[list[Callback], GracefulStop, RunRecord]:
+    """Return our callbacks in the order in which Lightning calls them, after those of the settings."""
+    best, last = _checkpoint_callbacks(config)
+    seed = int(config.seed_everything or 0)  # false seeds nothing
+    throughput, writer = Throughput(), PredictionWriter(config.output)
+    record = RunRecord(config.name, seed, config_text, checkpoint_text, best)
+    stop = GracefulStop(last)
+    early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
+    callbacks = [
+        *early_stopping,  # before the checkpoints, which hold its count of validations
+        StepSeed(seed),  # before the batch draws random numbers
+        StopAtNonFinite(),  # before anything is saved
+        ValidateAtEnd(),  # after all that may end training at a batch, before all that ask if a validation follows
+        throughput,  # before what takes time and is not to be measured
+        Pictures(),
+        writer,  # before the summary, which names its file
+        *([LearningRateMonitor(logging_interval="step")] if config.trainer.logger else []),
+        record,  # before the summary, which prints the metrics that it keeps
+        Summary(record, throughput, writer, best, last),
+        stop,  # after all others: what it saves includes what they did with the batch
+        *([best] if best is not None else []),  # Lightning calls these two last, wherever they are in the list
+        *([last] if last is not None else []),  # after best: last.ckpt names the best checkpoint
+    ]
+    return callbacks, stop, record
+
+
+def _checkpoint_callbacks(config: Namespace) -> tuple[SaveBest | None, SaveLast | None]:
+    if config.trainer.enable_checkpointing is False:
+        return None, None
+    best: SaveBest = config.checkpoint
+    if best.filename == "best" and best.save_top_k != 1:
+        best.filename = "epoch={epoch}-step={step}"  # of several, "best" would not be the best
+    return best, SaveLast(timedelta(minutes=config.save_minutes))
+
+
+def _progress(trainer: Namespace, given: list[Callback]) -> list[Callback]:
+    """A progress bar on a terminal, otherwise lines; none where the settings turn it off or name one."""
+    if trainer.enable_progress_bar is False or any(isinstance(callback, LightningProgressBar) for callback in given):
+        return []
+    # Each refresh fetches the loss, for which a GPU is waited for.
+    return [TQDMProgressBar(refresh_rate=10) if sys.stderr.isatty() else ProgressLines()]
