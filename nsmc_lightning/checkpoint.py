@@ -20,7 +20,8 @@ from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import whole_file, whole_folder
-from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.network import SequenceClassifier
 from nsmc_lightning.model.stored import ENCODER_CONFIG
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
@@ -203,18 +204,18 @@ class Checkpoint:
             ) from error
         return folder
 
-    def rebuild(self, cache_dir: Path) -> tuple[BertClassifierModule, PreTrainedTokenizerFast]:
-        """The model in evaluation mode, and its tokenizer.
+    def rebuild(self, cache_dir: Path) -> tuple[SequenceClassifier, PreTrainedTokenizerFast]:
+        """Build the network in evaluation mode, and its tokenizer.
 
         Raises:
             UserError: ``cache_dir`` cannot be written.
         """
-        folder = str(self.backbone(cache_dir))
-        labels = len(self.corpus["labels"])
-        settings = {**self.settings["model"], "backbone": folder, "pretrained": False, "num_labels": labels}
-        model = BertClassifierModule(**settings)
-        model.load_state_dict(self.content["state_dict"])
-        return model.eval(), load_tokenizer(folder)
+        folder, pooling = str(self.backbone(cache_dir)), self.settings["model"]["pooling"]
+        weights = self.content["state_dict"]
+        encoder = load_encoder(folder, pretrained=False, need_pooler=pooling == "pooler")
+        network = SequenceClassifier(encoder, len(weights["head.linear.bias"]), pooling)
+        network.load_state_dict({name: weights[name] for name in network.state_dict()})  # without training metrics
+        return network.eval(), load_tokenizer(folder)
 
 
 def _load(path: str) -> dict[str, Any]:

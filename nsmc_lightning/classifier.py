@@ -11,6 +11,7 @@ from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import encode
 from nsmc_lightning.data.sampler import EvalSampler
+from nsmc_lightning.model.network import to_probabilities
 
 _MAX_TOKENS = 4096  # token slots in a batch
 
@@ -30,7 +31,7 @@ class Classifier:
         self.labels = checkpoint.corpus["labels"]
         self.unit = checkpoint.corpus["korean_unit"]
         self.max_length = checkpoint.settings["data"]["max_length"]
-        self.model, self.tokenizer = checkpoint.rebuild(default_cache_dir())
+        self.network, self.tokenizer = checkpoint.rebuild(default_cache_dir())
 
     @torch.inference_mode()
     def probabilities(self, texts: Sequence[str]) -> Tensor:
@@ -39,5 +40,5 @@ class Classifier:
         result = torch.zeros(len(texts), len(self.labels))
         for rows in EvalSampler(encoded.lengths, _MAX_TOKENS):
             batch = collate(encoded, None, rows, int(self.tokenizer.pad_token_id))
-            result[batch.rows] = self.model.predict_step(batch, 0).probabilities.float()
+            result[batch.rows] = to_probabilities(self.network.classify(batch))
         return result

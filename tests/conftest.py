@@ -1,4 +1,4 @@
-"""What several tests share: where the shared material is, and a tiny backbone made on the spot."""
+"""Shared by the tests: a small encoder, and the folder of real corpora and models."""
 
 import logging
 import os
@@ -8,11 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+SIZES = {
+    "vocab_size": 600,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 40,
+}
+SMALL = {"model_type": "bert", **SIZES}
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of real corpora, vocabularies and the pretrained backbone; skips where it is absent."""
+    """The folder of real corpora, vocabularies and the pretrained backbone; skip the test without it."""
     path = Path(os.environ.get("NSMC_SHARED", ROOT.parent / "shared")).resolve()
     if not (path / "nsmc" / "ratings_train.txt").is_file():
         pytest.skip(f"needs the shared material, not found at {path}: set NSMC_SHARED")
@@ -21,7 +30,7 @@ def shared() -> Path:
 
 @pytest.fixture(autouse=True)
 def console() -> Iterator[None]:
-    """Takes back what ``main()`` makes of the package's logger: its standard error is closed when the test ends."""
+    """Restore the package's logger after ``main()``: the standard error that it logs to closes with the test."""
     ours = logging.getLogger("nsmc_lightning")
     handlers, propagate = ours.handlers, ours.propagate
     yield

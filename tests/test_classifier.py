@@ -1,5 +1,7 @@
-"""The classifier on a checkpoint that an earlier version wrote, whose predictions that version wrote down."""
+"""The classifier on a checkpoint of an earlier version, compared with the predictions of that version."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ import torch
 
 from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.classifier import Classifier
+from nsmc_lightning.model.fast.probe import padded_inputs
+from nsmc_lightning.model.module import BertClassifierModule
 
 EARLIER = Path(__file__).parent / "checkpoints" / "6252e12.ckpt"  # commit that wrote it: a tiny BERT on the demo corpus
 POSITIVE = {  # probability of each text, from `test --output` of that commit
@@ -20,6 +24,21 @@ def test_an_earlier_checkpoint_says_what_it_said(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("NSMC_LIGHTNING_CACHE", str(tmp_path))
     probabilities = Classifier(str(EARLIER)).probabilities([*POSITIVE])
     torch.testing.assert_close(probabilities[:, 1], torch.tensor([*POSITIVE.values()]), rtol=0, atol=1e-5)
+
+
+def test_python_s_way_to_load_a_checkpoint_gives_the_same_network(tmp_path: Path) -> None:
+    network, _ = Checkpoint.read(str(EARLIER)).rebuild(tmp_path)
+    module = BertClassifierModule.load_from_checkpoint(EARLIER)
+    for name, weight in network.state_dict().items():
+        assert torch.equal(weight, module.state_dict()[name]), name
+    inputs = padded_inputs([torch.arange(2, 9), torch.arange(3, 6)], pad_token_id=0)
+    assert torch.equal(network(*inputs), module.eval()(*inputs))
+
+
+def test_predicting_needs_no_trainer() -> None:
+    code = "import sys, nsmc_lightning.classifier; print(*{'lightning', 'torchmetrics'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_training_resumes_from_an_earlier_checkpoint() -> None:

@@ -17,17 +17,9 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nsmc_lightning.cli import main
+from tests.conftest import SMALL
 from tests.faults.conftest import TWO, Run
 
-SMALL = {
-    "model_type": "bert",
-    "vocab_size": 600,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-}
 LIMITS = [
     "--trainer.limit_train_batches=4",
     "--trainer.limit_val_batches=2",

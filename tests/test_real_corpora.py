@@ -7,17 +7,9 @@ import pytest
 import yaml
 
 from nsmc_lightning.cli import main
+from tests.conftest import SMALL
 
 CORPORA = Path(__file__).resolve().parents[1] / "configs" / "corpus"
-SMALL = {
-    "model_type": "bert",
-    "vocab_size": 2000,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 128,
-}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +25,7 @@ def test_a_corpus_fits_and_tests(
     corpus: str, data_dir: str, test_rows: int | None, shared: Path, tmp_path: Path
 ) -> None:
     settings = {
-        "model": {"backbone": SMALL},
+        "model": {"backbone": {**SMALL, "vocab_size": 2000, "max_position_embeddings": 128}},
         "data": {"corpus": str(CORPORA / f"{corpus}.yaml"), "data_dir": str(shared / data_dir)},
         "log_dir": str(tmp_path / "logs"),
     }

@@ -259,7 +259,7 @@ class ClassifierCLI(LightningCLI):
 
 def _compile(model: LightningModule, datamodule: LightningDataModule) -> None:
     """Have training compiled; of padded batches hardly two have one shape, and each is compiled for."""
-    if not (datamodule.hparams["packed"] and model.packed_rows):
+    if not (datamodule.hparams["packed"] and model.limits.packs_rows):  # type: ignore[union-attr]
         raise UserError(
             "compile true: training is compiled for one shape, which only packed rows have, and this run pads its "
             "batches (data.packed false, or an encoder that cannot take packed rows); leave --compile out."

@@ -1,4 +1,4 @@
-"""One vector a text → logits, and how to get such a vector from its tokens."""
+"""One vector a text → logits, and the ways to get that vector from the text's tokens."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ClassifierHead(nn.Module):
         hidden_size: width H of the encoder.
         num_outputs: C, classes, or 1 for a sigmoid.
         dropout: share of the vector that is dropped in training.
-        initializer_range: standard deviation of the new weights; BERT's (Devlin et al. 2019) by default.
+        initializer_range: standard deviation of the new weights; 0.02 is BERT's (Devlin et al. 2019).
     """
 
     def __init__(self, hidden_size: int, num_outputs: int, dropout: float, initializer_range: float = 0.02) -> None:
@@ -29,7 +29,7 @@ class ClassifierHead(nn.Module):
         nn.init.zeros_(self.linear.bias)
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Classifies texts.
+        """Compute logits.
 
         *Shape:* ``pooled`` (B, H); result (B, C), in the dtype of the weights.
         """
@@ -37,19 +37,19 @@ class ClassifierHead(nn.Module):
 
 
 def through_pooler(encoder: PreTrainedModel, states: Tensor) -> Tensor:
-    """What the encoder's own pooler makes of the states of each text's first token.
+    """Apply the encoder's own pooler to the states of each text's first token.
 
     *Shape:* ``states`` (B, H); result (B, H).
     """
     parts: Any = encoder
-    if isinstance(parts.pooler, nn.Linear):  # ALBERT and BigBird keep its activation beside it
+    if isinstance(parts.pooler, nn.Linear):  # ALBERT and BigBird have its activation beside it
         activation = parts.pooler_activation if hasattr(encoder, "pooler_activation") else parts.activation
         return activation(parts.pooler(states))
-    return parts.pooler(states[:, None])  # which takes the first token of each row
+    return parts.pooler(states[:, None])  # takes the first token of each row
 
 
 def mean_of_tokens(hidden: Tensor, attention_mask: Tensor, first_tokens: Tensor, packed: bool) -> Tensor:
-    """Mean over each text's tokens, summed in float32: sums in half precision lose digits.
+    """Average each text's tokens; sums are in float32, as sums in half precision lose digits.
 
     *Shape:* ``hidden`` (R, W, H); ``attention_mask`` (R, W) and ``first_tokens`` (B,) as in
     :class:`~nsmc_lightning.types.Batch`; result (B, H) in the dtype of ``hidden``.
@@ -63,6 +63,6 @@ def mean_of_tokens(hidden: Tensor, attention_mask: Tensor, first_tokens: Tensor,
         share = attention_mask.ne(0).float()[:, None]  # (R, 1, W)
     share = share / share.sum(dim=-1, keepdim=True).clamp(min=1)
     with torch.autocast(hidden.device.type, enabled=False):
-        # A product, not index_add: the same sum in the same order every time, on a GPU too.
+        # A product instead of index_add, whose order of additions varies on a GPU.
         mean = share @ tokens
     return mean.view(-1, hidden.shape[-1]).to(hidden.dtype)

@@ -11,7 +11,7 @@ from nsmc_lightning.errors import UserError
 
 
 class CrossEntropy(nn.Module):
-    """``nn.CrossEntropyLoss``, always in float32 and with class weights that stay out of checkpoints.
+    """``nn.CrossEntropyLoss`` in float32, with class weights that checkpoints leave out.
 
     With weights w and smoothing ε over C classes, a text of class y costs
     ``(1 - ε) · w[y] · -log p[y] + ε / C · Σ_c w[c] · -log p[c]``, and a batch costs the sum of that over its texts,
@@ -19,7 +19,7 @@ class CrossEntropy(nn.Module):
 
     Args:
         label_smoothing: ε, from Szegedy et al. 2016.
-        class_weights: w, one for each class; None for 1 everywhere.
+        class_weights: w, one for each class; None weighs all 1.
     """
 
     weight: Tensor | None
@@ -31,15 +31,15 @@ class CrossEntropy(nn.Module):
         self.register_buffer("weight", weight, persistent=False)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The weighted mean over a batch.
+        """Compute the weighted mean over a batch.
 
         *Shape:* ``logits`` (B, C) of any float dtype, ``labels`` int64 (B,); result float32 ().
         """
-        weight = None if self.weight is None else self.weight.float()  # trainers may have made it bfloat16
+        weight = None if self.weight is None else self.weight.float()  # bfloat16 under precision bf16-true
         return F.cross_entropy(logits.float(), labels, weight, label_smoothing=self.label_smoothing)
 
     def total_weight(self, labels: Tensor) -> Tensor:
-        """What :meth:`forward` divided by: the weight of its result in a mean over several batches.
+        """Sum the class weights of labels: the weight of :meth:`forward`'s result in a mean over several batches.
 
         *Shape:* ``labels`` int64 (B,); result float32 ().
         """
@@ -51,13 +51,13 @@ class CrossEntropy(nn.Module):
 class BinaryCrossEntropy(CrossEntropy):
     """Binary cross-entropy on one sigmoid output, with the smoothing and class weights of :class:`CrossEntropy`.
 
-    For a logit z, ``p[1] = sigmoid(z)`` and ``p[0] = 1 - p[1]`` in the formula there. A sigmoid is the softmax of the
-    two logits (0, z), so the formula holds to the letter. ``nn.BCEWithLogitsLoss`` has neither smoothing nor a weight
-    for the negative class, and divides by the number of texts whatever their weights.
+    A sigmoid of the logit z is the softmax of the two logits (0, z), so the formula there holds with
+    ``p[1] = sigmoid(z)`` and ``p[0] = 1 - p[1]``. ``nn.BCEWithLogitsLoss`` has neither smoothing nor a weight for the
+    negative class, and divides by the number of texts even if they are weighted.
     """
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The weighted mean over a batch.
+        """Compute the weighted mean over a batch.
 
         *Shape:* ``logits`` (B, 1) of any float dtype, ``labels`` int64 (B,) of 0 and 1; result float32 ().
         """
@@ -70,10 +70,10 @@ def build_loss(
     class_weights: list[float] | None,
     num_labels: int,
 ) -> CrossEntropy:
-    """Builds the loss that a name stands for.
+    """Build a loss by its name.
 
     Raises:
-        UserError: not one weight for each class, or a weight that is not a positive number.
+        UserError: ``class_weights`` has not one weight for each class, or one that is not a positive number.
     """
     if class_weights is not None:
         if len(class_weights) != num_labels:

@@ -1,55 +1,36 @@
-"""The measures of a classifier."""
+"""Metrics of a classifier."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    BinaryAccuracy,
-    BinaryF1Score,
-    BinaryPrecision,
-    BinaryRecall,
-    MulticlassAccuracy,
-    MulticlassF1Score,
-    MulticlassPrecision,
-    MulticlassRecall,
-)
+from torchmetrics import Accuracy, F1Score, Metric, MetricCollection, Precision, Recall
 
 
 def build_metrics(num_labels: int) -> MetricCollection:
-    """Accuracy, F1, precision and recall, equal to scikit-learn's.
+    """Build accuracy, F1, precision and recall, equal to scikit-learn's.
 
-    For two classes F1, precision and recall are those of class 1. For more they are the unweighted mean over the
-    classes that occur among labels or predictions, and accuracy is the share of texts that are right. torchmetrics'
-    defaults differ from class to class, so every average is named.
+    For two classes, F1, precision and recall are those of class 1. For more they are the unweighted mean over the
+    classes that occur among labels or predictions, and accuracy is the share of correct texts.
 
-    *Shape:* to be updated with predicted classes int64 (B,) and labels int64 (B,).
+    *Shape:* update with predicted classes int64 (B,) and labels int64 (B,).
     """
-    check = False  # checking the values of each batch would make a GPU wait
-    metrics: dict[str, Metric | MetricCollection]
-    if num_labels == 2:
-        metrics = {
-            "accuracy": BinaryAccuracy(validate_args=check),
-            "f1": BinaryF1Score(validate_args=check),
-            "precision": BinaryPrecision(validate_args=check),
-            "recall": BinaryRecall(validate_args=check),
+    task = {"task": "binary"} if num_labels == 2 else {"task": "multiclass", "num_classes": num_labels}
+    kinds = {"accuracy": Accuracy, "f1": F1Score, "precision": Precision, "recall": Recall}
+    return MetricCollection(
+        {
+            # Defaults differ between metrics. Checking the values of each batch would wait for the GPU.
+            name: kind(**task, average="micro" if name == "accuracy" else "macro", validate_args=False)
+            for name, kind in kinds.items()
         }
-    else:
-        metrics = {
-            "accuracy": MulticlassAccuracy(num_labels, average="micro", validate_args=check),
-            "f1": MulticlassF1Score(num_labels, average="macro", validate_args=check),
-            "precision": MulticlassPrecision(num_labels, average="macro", validate_args=check),
-            "recall": MulticlassRecall(num_labels, average="macro", validate_args=check),
-        }
-    return MetricCollection(metrics)
+    )
 
 
 class WeightedMean(Metric):
-    """Mean of the batches' losses, each with its weight, over all processes.
+    """Weighted mean of the batches' losses over all processes.
 
-    torchmetrics' MeanMetric will not do: it leaves out what is not a number, or forgets the weights when told not to
-    (``nan_strategy="disable"``, 1.9), and sums in bfloat16 where the trainer's precision is bf16-true.
+    torchmetrics' MeanMetric (1.9) ignores NaN, or with ``nan_strategy="disable"`` the weights, and sums in bfloat16
+    under the precision bf16-true.
     """
 
     full_state_update = False
@@ -62,7 +43,7 @@ class WeightedMean(Metric):
         self.add_state("weight", torch.zeros((), dtype=torch.float32), dist_reduce_fx="sum")
 
     def update(self, value: Tensor, weight: Tensor) -> None:
-        """Adds a batch.
+        """Add a batch.
 
         *Shape:* ``value`` and ``weight`` float32 ().
         """
@@ -70,9 +51,10 @@ class WeightedMean(Metric):
         self.weight += weight
 
     def compute(self) -> Tensor:
-        """The mean so far, float32 ()."""
+        """Return the mean so far, float32 ()."""
         return self.total / self.weight
 
+    # torch 2.13: module.to(dtype) calls this on each submodule, and nothing public.
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
-        """Follows the module to another device, but to no other dtype."""
+        """Move to another device with the module, but keep the dtype."""
         return super()._apply(lambda tensor: fn(tensor).to(tensor.dtype), exclude_state)

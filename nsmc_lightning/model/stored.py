@@ -1,4 +1,4 @@
-"""The encoder's configuration as a checkpoint holds it: text that is a ``config.json``, and a backbone again."""
+"""The encoder's configuration in a checkpoint: written as the text of a ``config.json``, read as a backbone."""
 
 import json
 from typing import Any
@@ -12,22 +12,22 @@ ENCODER_CONFIG = "encoder_config"  # the checkpoint's key
 
 
 def config_text(config: transformers.PretrainedConfig) -> str:
-    """The whole ``config.json``, without the folder that it came from."""
+    """Return a configuration's whole ``config.json``, without the folder that it was read from."""
     keys = json.loads(config.to_json_string(use_diff=False))
     keys.pop("_name_or_path", None)
     return json.dumps(keys, ensure_ascii=False, indent=2, sort_keys=True)
 
 
 def stored_backbone(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """The ``backbone`` that builds the checkpoint's encoder where the one it was trained from cannot be had.
+    """Return the ``backbone`` that builds a checkpoint's encoder without the folder or hub id that it started from.
 
-    Every key is spelt out, defaults too: another version may have others.
+    It spells out defaults too, which may differ in another version of transformers.
 
     Raises:
-        UserError: the checkpoint holds no such configuration.
+        UserError: the checkpoint contains no configuration.
     """
     if ENCODER_CONFIG not in checkpoint:
-        raise UserError("not a checkpoint of BertClassifierModule: it holds no encoder_config.")
+        raise UserError("not a checkpoint of BertClassifierModule: it contains no encoder_config.")
     keys = json.loads(checkpoint[ENCODER_CONFIG])
     default = transformers.AutoConfig.for_model(keys["model_type"])
     return {key: value for key, value in keys.items() if takes_key(default, key)}

@@ -19,6 +19,7 @@ from nsmc_lightning.data.batch import collate
 from nsmc_lightning.data.encode import Encoded
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.types import Batch, Prediction
+from tests.conftest import SIZES
 
 REVIEWS, TOKENS, SLOTS = 4, 30, 40  # of each batch
 STEP, VALIDATION, LOADING = 1.0, 100.0, 0.25  # seconds
@@ -64,10 +65,7 @@ class SlowModule(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-SMALL = {
-    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24,
-    "max_position_embeddings": 32,
-}  # fmt: skip
+SMALL = {**SIZES, "num_hidden_layers": 3, "intermediate_size": 24}
 
 
 def loader(clock: Clock, batches: int) -> DataLoader[Any]:

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from nsmc_lightning.cli import main
-from tests.faults.conftest import SMALL
+from tests.conftest import SMALL
 
 CORPUS = Path(__file__).parents[2] / "configs" / "corpus" / "demo.yaml"
 

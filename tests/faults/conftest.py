@@ -19,16 +19,8 @@ import yaml
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from nsmc_lightning.cli import main
+from tests.conftest import SMALL
 
-SMALL = {
-    "model_type": "bert",
-    "vocab_size": 600,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 40,
-}
 PATIENCE = 300  # seconds until a process counts as one that hangs, however busy the machine is
 TWO = ["--trainer.devices=2", "--trainer.strategy=ddp", "--trainer.accelerator=cpu"]
 

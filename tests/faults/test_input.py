@@ -19,7 +19,8 @@ from nsmc_lightning.cli import main
 from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
-from tests.faults.conftest import SMALL, Run
+from tests.conftest import SIZES
+from tests.faults.conftest import Run
 
 
 class Payload:
@@ -138,7 +139,7 @@ def test_trust_is_one_flag(
 
 def backbone(folder: Path, **config: Any) -> Path:
     folder.mkdir()
-    settings = BertConfig(**{key: value for key, value in SMALL.items() if key != "model_type"}).to_dict()
+    settings = BertConfig(**SIZES).to_dict()
     (folder / "config.json").write_text(json.dumps({**settings, **config}))
     (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "가", "나"]))
     return folder
@@ -146,7 +147,7 @@ def backbone(folder: Path, **config: Any) -> Path:
 
 def test_a_backbone_s_pickle_is_read_as_weights_only(ran: Path, tmp_path: Path) -> None:
     path = backbone(tmp_path / "backbone")
-    model = BertModel(BertConfig(**{key: value for key, value in SMALL.items() if key != "model_type"}))
+    model = BertModel(BertConfig(**SIZES))
     torch.save({**model.state_dict(), "extra": Payload(ran)}, path / "pytorch_model.bin")
     with pytest.raises(UserError, match="backbone"):
         load_encoder(str(path), pretrained=True, need_pooler=False)

@@ -7,7 +7,8 @@ import pytest
 import torch
 import yaml
 
-from tests.faults.conftest import SMALL, Forked
+from tests.conftest import SMALL
+from tests.faults.conftest import Forked
 
 TRAIN, DEV, TEST = 42, 7, 5
 

@@ -1,41 +1,44 @@
-"""Tiny backbones of four families, as from-scratch configurations."""
+"""Small encoders of four families, as from-scratch configurations."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-_SIZES = {"vocab_size": 50, "type_vocab_size": 2}
-_BERT = {
-    **_SIZES,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 32,
-}
+from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.network import SequenceClassifier
+from tests.conftest import SIZES, SMALL
+
 TINY: dict[str, dict[str, Any]] = {
-    "bert": {"model_type": "bert", **_BERT},
-    "electra": {"model_type": "electra", **_BERT, "embedding_size": 8},
-    "roberta": {"model_type": "roberta", **_BERT, "type_vocab_size": 1, "max_position_embeddings": 33},
+    "bert": SMALL,
+    "electra": {"model_type": "electra", **SIZES, "embedding_size": 8},
+    "roberta": {"model_type": "roberta", **SIZES, "max_position_embeddings": SIZES["max_position_embeddings"] + 1},
     "distilbert": {
         "model_type": "distilbert",
-        "vocab_size": 50,
-        "dim": 16,
-        "n_layers": 2,
-        "n_heads": 2,
-        "hidden_dim": 32,
-        "max_position_embeddings": 32,
+        "vocab_size": SIZES["vocab_size"],
+        "dim": SIZES["hidden_size"],
+        "n_layers": SIZES["num_hidden_layers"],
+        "n_heads": SIZES["num_attention_heads"],
+        "hidden_dim": SIZES["intermediate_size"],
+        "max_position_embeddings": SIZES["max_position_embeddings"],
     },
 }
 
 
+def build_network(
+    backbone: str | dict[str, Any], pooling: Literal["cls", "pooler", "mean"] = "cls"
+) -> SequenceClassifier:
+    """A network of two classes without dropout."""
+    encoder = load_encoder(backbone, True, pooling == "pooler", hidden_dropout=0.0, attention_dropout=0.0)
+    return SequenceClassifier(encoder, num_outputs=2, pooling=pooling, dropout=0.0)
+
+
 @pytest.fixture
 def bert() -> dict[str, Any]:
-    """A tiny BERT's configuration."""
-    return dict(TINY["bert"])
+    """A small BERT's configuration."""
+    return dict(SMALL)
 
 
 @pytest.fixture(params=sorted(TINY))
 def family(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """A tiny configuration of each family in turn."""
+    """A small configuration of each family in turn."""
     return dict(TINY[request.param])

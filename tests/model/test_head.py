@@ -12,6 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens, through_pooler
+from tests.conftest import SIZES
 
 
 def test_mean_is_over_each_text_s_tokens() -> None:
@@ -69,11 +70,7 @@ def test_dropout_is_before_the_linear_layer_and_in_training_only() -> None:
 
 # The encoder's own pooler
 
-_TINY = {
-    "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
-    "max_position_embeddings": 64, "embedding_size": 16,
-}  # fmt: skip
-_SPECIAL: dict[str, dict[str, Any]] = {  # what else has to be small, or to fit
+_SPECIAL: dict[str, dict[str, Any]] = {  # keys that must be small, or match the others
     "big_bird": {"attention_type": "original_full"},
     "layoutlm": {"max_2d_position_embeddings": 64},
     "longformer": {"attention_window": 4},
@@ -87,7 +84,7 @@ _SPECIAL: dict[str, dict[str, Any]] = {  # what else has to be small, or to fit
 
 
 def families_with_pooler() -> list[str]:
-    """Of the encoders that there are, by the text of their code: to import them all would take long."""
+    """Names of the encoder families with a pooler, found in their source: importing all of them takes long."""
     models = Path(transformers.__file__).parent / "models"
     found = []
     for family in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
@@ -101,11 +98,11 @@ def families_with_pooler() -> list[str]:
 @pytest.mark.parametrize("family", families_with_pooler())
 def test_pooled_texts_are_those_of_the_encoder_itself(family: str) -> None:
     default = transformers.AutoConfig.for_model(family)
-    keys = {key: value for key, value in _TINY.items() if hasattr(default, key)}
+    keys = {key: value for key, value in {**SIZES, "embedding_size": 16}.items() if hasattr(default, key)}
     torch.manual_seed(0)
     encoder = load_encoder({"model_type": family, **keys, **_SPECIAL.get(family, {})}, False, need_pooler=True).eval()
     with torch.no_grad():
-        for parameter in encoder.parameters():  # as far apart as trained weights are
+        for parameter in encoder.parameters():  # new weights are close to zero
             parameter.add_(torch.randn_like(parameter) * 0.2)
         ids = torch.randint(5, 50, (3, 8))
         output = encoder(input_ids=ids, attention_mask=torch.ones_like(ids))

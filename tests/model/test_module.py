@@ -1,4 +1,4 @@
-"""The module under a Trainer: against a plain loop, over checkpoints, schedules, precisions and processes."""
+"""The module under a Trainer: a plain loop as reference, schedules, metrics, checkpoints, precisions, processes."""
 
 import math
 import shutil
@@ -25,8 +25,8 @@ from nsmc_lightning.data.encode import Encoded
 from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
-from nsmc_lightning.model.fast.probe import padded_inputs
-from nsmc_lightning.model.module import BertClassifierModule, to_probabilities
+from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.model.network import to_probabilities
 from nsmc_lightning.model.stored import config_text, stored_backbone
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction
 from tests.model.conftest import TINY
@@ -90,7 +90,7 @@ def whole(batches: list[Batch], module: BertClassifierModule) -> tuple[Tensor, T
 
 
 def plain_loop(module: BertClassifierModule, batches: list[Batch], lr: float, warmup: int) -> list[float]:
-    """One epoch written out: AdamW, decay on matrices only, linear warm-up and fall."""
+    """Train one epoch without the module: AdamW, decay on matrices only, linear warm-up and fall."""
     named = list(module.named_parameters())
     matrices = [p for name, p in named if not (name.endswith("bias") or "LayerNorm" in name)]
     vectors = [p for name, p in named if name.endswith("bias") or "LayerNorm" in name]
@@ -110,7 +110,7 @@ def plain_loop(module: BertClassifierModule, batches: list[Batch], lr: float, wa
 
 
 class LossRecorder(Callback):
-    """Keeps the loss and learning rate of each batch and whether dropout was on."""
+    """Keep the loss of each batch, and whether dropout was on."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -156,14 +156,12 @@ def test_training_learns(bert: dict[str, Any], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"class_weights": [1.0, 4.0]}])
-@pytest.mark.parametrize("batches", [5, 3, 8])  # of 8: the last step of an epoch has fewer than the others, or not
+@pytest.mark.parametrize("batches", [5, 3, 8])  # of 8: with and without a shorter last step in an epoch
 def test_an_accumulated_step_is_the_mean_over_its_texts(
     bert: dict[str, Any], tmp_path: Path, batches: int, options: dict[str, Any]
 ) -> None:
     class Recorded(BertClassifierModule):
-        def configure_gradient_clipping(
-            self, *args: Any, **clip: Any
-        ) -> None:  # where the gradient of a step is complete
+        def configure_gradient_clipping(self, *args: Any, **clip: Any) -> None:  # the step's gradient is complete
             gradients.append(self.head.linear.weight.grad.clone())
 
     gradients: list[Tensor] = []
@@ -183,7 +181,7 @@ def test_an_accumulated_step_is_the_mean_over_its_texts(
 
 
 class RateRecorder(Callback):
-    """Keeps the learning rate of each update."""
+    """Keep the learning rate of each update."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -351,15 +349,6 @@ def test_validation_and_test_steps_return_predictions(bert: dict[str, Any]) -> N
         assert probabilities.shape == (3, 2)
 
 
-def test_padding_changes_nothing(family: dict[str, Any]) -> None:
-    for pooling in ("cls", "mean"):
-        module = BertClassifierModule(family, pooling=pooling).eval()  # type: ignore[arg-type]
-        pad = module.limits.pad_token_id or 0
-        texts = [torch.tensor([2, 9, 30, 41, 3]), torch.arange(2, 11)]
-        alone, padded = (module(*padded_inputs(chosen, pad)) for chosen in (texts[:1], texts))
-        torch.testing.assert_close(alone, padded[:1], atol=1e-6, rtol=0)
-
-
 # Checkpoints
 
 
@@ -372,7 +361,7 @@ def test_checkpoint_stands_alone(family: dict[str, Any], tmp_path: Path) -> None
     assert {name.partition(".")[0] for name in checkpoint["state_dict"]} == {
         "encoder",
         "head",
-        "train_metrics",  # so that a run that goes on within an epoch counts on
+        "train_metrics",  # so that a run that resumes within an epoch continues its counts
     }
     folder = tmp_path / "backbone"
     folder.mkdir()
@@ -439,7 +428,7 @@ def test_hyper_parameters_are_plain(bert: dict[str, Any]) -> None:
     module = BertClassifierModule(bert, class_weights=[1.0, 2.0])
     assert module.hparams["backbone"] == bert
     assert {type(value) for value in module.hparams.values()} <= {str, int, float, bool, list, dict, type(None)}
-    assert module.limits == EncoderLimits(50, 32, 2, 0, packs_rows=True)
+    assert module.limits == EncoderLimits(600, 40, 2, 0, packs_rows=True)
 
 
 # Logging, precision, compilation, processes
@@ -479,18 +468,8 @@ def test_half_precision(bert: dict[str, Any], tmp_path: Path, precision: Any, op
         torch.testing.assert_close(prediction.probabilities.sum(1), torch.ones(len(prediction.rows)))
 
 
-def test_forward_is_one_graph(bert: dict[str, Any]) -> None:
-    module = BertClassifierModule(bert, pooling="mean").eval()
-    keys = list(module.state_dict())
-    batch = make_batches([3])[0]
-    expected = module.classify(batch)
-    module.compile(fullgraph=True, backend="eager")
-    torch.testing.assert_close(module.classify(batch), expected)
-    assert list(module.state_dict()) == keys
-
-
 class ValuesFetched(TorchDispatchMode, Callback):
-    """Names the operations of training steps whose result the program would have to wait for on a GPU."""
+    """Keep the operations of training steps that would make the program wait for a GPU."""
 
     WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "_unique2", "is_nonzero", "equal")
 
@@ -529,7 +508,7 @@ def test_a_training_step_waits_for_nothing(
 
 
 class GraphCounter(Callback):
-    """Keeps how many graphs had been compiled after each batch, and the losses."""
+    """Keep the number of compiled graphs after each batch, and the losses."""
 
     def __init__(self, counter: CompileCounter) -> None:
         self.counter = counter
@@ -547,11 +526,11 @@ class GraphCounter(Callback):
 def test_training_compiles_once(
     family: dict[str, Any], pooling: Literal["cls", "mean"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch._dynamo.reset()  # it gives up on code that others had compiled often
+    torch._dynamo.reset()  # it stops compiling code that other tests compiled often
     counter = CompileCounter()
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
     batches = packed_batches()
-    batches.insert(0, batches.pop())  # the smaller one: a run may go on at it
+    batches.insert(0, batches.pop())  # the smaller one first: a run may resume there
     runs = {}
     for compiled in (False, True):
         torch.manual_seed(0)
@@ -569,7 +548,7 @@ def test_training_compiles_once(
 
 
 class ShardedData(LightningDataModule):
-    """Every other batch to each of two processes, of unequal sizes."""
+    """Every other batch for each of two processes, of unequal sizes."""
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return loader(self._shard())
@@ -586,7 +565,7 @@ def test_two_processes_measure_as_one(bert: dict[str, Any], tmp_path: Path) -> N
     before = module.head.linear.weight.clone()
     two = trainer(tmp_path, devices=2, strategy="ddp_spawn", use_distributed_sampler=False)
     two.fit(module, datamodule=ShardedData())
-    assert not torch.equal(module.head.linear.weight, before)  # what was trained over there has come back
+    assert not torch.equal(module.head.linear.weight, before)  # the weights of the other processes have come back
     logits, labels = whole(make_batches(SIZES), module)
     found = {name: value.item() for name, value in two.callback_metrics.items()}
     assert found["val/loss"] == pytest.approx(module.loss(logits, labels).item(), abs=1e-6)

@@ -1,4 +1,4 @@
-"""Dropout that costs a CPU less."""
+"""Dropout that is faster on a CPU."""
 
 from typing import Any
 
@@ -8,16 +8,16 @@ from torch.autograd.function import once_differentiable
 
 
 class FastDropout(nn.Dropout):
-    """``nn.Dropout`` with 16 random bits a number in place of a random float: two to four times as fast on a CPU.
+    """``nn.Dropout`` that draws 16 random bits a number instead of a float: two to four times as fast on a CPU.
 
-    Other devices, and code that is being compiled, get ``nn.Dropout``'s own, which is fast there. The probability is
-    rounded to a multiple of 2 ** -16.
+    Other devices and compiled code use ``nn.Dropout``'s own, which is fast there. The probability is rounded to a
+    multiple of 2 ** -16.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Drops numbers in training, and scales up what is left.
+        """Set random numbers to 0 in training, and scale up the others.
 
-        *Shape:* any, float; result likewise.
+        *Shape:* any, float; result the same.
         """
         if not self.training or self.p == 0 or input.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(input)
@@ -30,7 +30,9 @@ class _Dropout(torch.autograd.Function):
         count = input.numel()
         bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # all 64 of them
         numbers = bits.view(torch.int16)[:count].view(input.shape)
-        kept = torch.ge(numbers, round(p * 2**16) - 2**15, out=torch.empty_like(input))  # 0 or 1, no bools between
+        kept = torch.ge(
+            numbers, round(p * 2**16) - 2**15, out=torch.empty_like(input)
+        )  # 0 or 1, without a tensor of bools
         scale = kept.mul_(1 / (1 - p))
         ctx.save_for_backward(scale)
         return input * scale
@@ -43,7 +45,7 @@ class _Dropout(torch.autograd.Function):
 
 
 def use_fast_dropout(module: nn.Module) -> None:
-    """Puts :class:`FastDropout` in the place of every ``nn.Dropout`` below a module; names and weights stay."""
+    """Replace every ``nn.Dropout`` within a module by :class:`FastDropout`."""
     for name, child in module.named_children():
         if type(child) is nn.Dropout:
             setattr(module, name, FastDropout(child.p).train(child.training))

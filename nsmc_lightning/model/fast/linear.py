@@ -1,4 +1,4 @@
-"""Linear layers in a matrix library that makes more of the processor."""
+"""Linear layers by the matrix library that is faster on the processor."""
 
 import math
 import platform
@@ -13,15 +13,15 @@ from torch.utils.flop_counter import register_flop_formula
 
 
 class FastLinear(nn.Linear):
-    """``nn.Linear``, in float32 on AMD processors with AVX-512 twice as fast, by oneDNN in place of MKL.
+    """``nn.Linear`` by oneDNN instead of MKL: twice as fast in float32 on AMD processors with AVX-512.
 
-    torch multiplies float32 matrices on a CPU with MKL, which on an AMD processor leaves AVX-512 alone; oneDNN, another
-    library within torch, does not. Either computes in float32 throughout; sums are added up in another order. Other
-    devices, dtypes and processors, and code that is being compiled, get ``nn.Linear``'s own.
+    torch multiplies float32 matrices on a CPU with MKL, which does not use AVX-512 on AMD processors; oneDNN, which is
+    also part of torch, does. Both compute in float32, but add in another order. Other devices, dtypes and processors,
+    and compiled code, use ``nn.Linear``'s own.
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Applies the layer.
+        """Apply the layer.
 
         *Shape:* ``input`` (..., in_features); result (..., out_features).
         """
@@ -30,11 +30,11 @@ class FastLinear(nn.Linear):
             or input.device.type != "cpu"
             or torch.is_autocast_enabled("cpu")
             or torch.compiler.is_compiling()
-            or torch.jit.is_tracing()  # TensorBoard's graph would show a box
+            or torch.jit.is_tracing()  # TensorBoard's graph would show a box without content
             or not onednn_is_faster()
         ):
             return super().forward(input)
-        # Of two dimensions: oneDNN's result for more is a view, which no model could then change in place (Longformer).
+        # In two dimensions: with more, oneDNN returns a view, which Longformer could not change in place.
         result = _Linear.apply(input.reshape(-1, self.in_features), self.weight, self.bias)
         return result.view(*input.shape[:-1], self.out_features)
 
@@ -58,34 +58,35 @@ class _Linear(torch.autograd.Function):
 
 
 def product(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """``input @ weight.T + bias`` by oneDNN.
+    """Compute ``input @ weight.T + bias`` by oneDNN.
 
     *Shape:* ``input`` float32 (..., K), ``weight`` (N, K), ``bias`` (N,) or None; result (..., N).
     """
+    # Read in torch 2.13; oneDNN's product has no public name.
     return torch.ops.mkldnn._linear_pointwise(input, weight, bias, "none", [], "")
 
 
 def _flops(input: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) -> int:
-    """Operations of :func:`product`, from the shapes of its arguments."""
+    """Count the operations of :func:`product` from the shapes of its arguments."""
     return 2 * math.prod(input) * weight[0]
 
 
 if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
-    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flops)  # for the model summary, which would count none
+    register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flops)  # otherwise the model summary counts none
 
 
 @cache
 def onednn_is_faster() -> bool:
-    """Whether this is an AMD processor with AVX-512, and a torch that can be told to use oneDNN."""
+    """Whether this is an AMD processor with AVX-512, and torch offers oneDNN's product."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
         return False
-    processors = Path("/proc/cpuinfo")  # of Linux; elsewhere Python knows
+    processors = Path("/proc/cpuinfo")  # on Linux
     text = processors.read_text(encoding="utf-8") if processors.is_file() else platform.processor()
     return "AuthenticAMD" in text and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def use_fast_linear(module: nn.Module) -> None:
-    """Puts :class:`FastLinear` in the place of every ``nn.Linear`` below a module; names and weights stay."""
+    """Replace every ``nn.Linear`` within a module by :class:`FastLinear`, with the same weights."""
     for name, child in module.named_children():
         if type(child) is nn.Linear:
             fast = FastLinear(child.in_features, child.out_features, bias=child.bias is not None, device="meta")

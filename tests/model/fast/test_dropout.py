@@ -1,4 +1,4 @@
-"""Fast dropout against what dropout is: shares, scale, gradient, reproducibility."""
+"""Fast dropout: share, scale, gradient, independence, seed."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ from torch import nn
 from transformers import BertConfig, BertModel
 
 from nsmc_lightning.model.fast.dropout import FastDropout, use_fast_dropout
+from tests.conftest import SIZES
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
@@ -52,8 +53,7 @@ def test_nothing_is_dropped_in_evaluation(p: float) -> None:
 
 
 def test_takes_the_place_of_every_dropout_and_of_nothing_else() -> None:
-    config = BertConfig(num_hidden_layers=2, hidden_size=16, num_attention_heads=2, intermediate_size=32, vocab_size=50)
-    encoder = BertModel(config)
+    encoder = BertModel(BertConfig(**SIZES))
     before, count = list(encoder.state_dict()), sum(isinstance(module, nn.Dropout) for module in encoder.modules())
     use_fast_dropout(encoder)
     assert list(encoder.state_dict()) == before

@@ -8,6 +8,7 @@ from transformers import BertConfig, BertModel
 
 from nsmc_lightning.model.fast import linear
 from nsmc_lightning.model.fast.linear import FastLinear, use_fast_linear
+from tests.conftest import SIZES
 
 needs_onednn = pytest.mark.skipif(
     not torch.backends.mkldnn.is_available(), reason="this build of torch comes without oneDNN"
@@ -16,12 +17,12 @@ needs_onednn = pytest.mark.skipif(
 
 @pytest.fixture
 def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has the fast way taken on processors too where it is not the faster one."""
+    """Use oneDNN on every processor, also where it is not faster."""
     monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
 
 
 def gradients(layer: nn.Linear, values: torch.Tensor, weights: torch.Tensor) -> list[torch.Tensor]:
-    """Result, and the gradients of a weighted sum of it: the input's and the parameters'."""
+    """The result, and the gradients of a weighted sum of it for the input and the parameters."""
     result = layer(values)
     return [result, *torch.autograd.grad((result * weights).sum(), [values, *layer.parameters()])]
 
@@ -35,7 +36,7 @@ def test_result_and_gradients(shape: tuple[int, ...], bias: bool) -> None:
     layer, reference = FastLinear(48, 80, bias=bias), nn.Linear(48, 80, bias=bias).double()
     reference.load_state_dict(layer.state_dict())
     values = torch.randn(*shape, 48, requires_grad=True)
-    weights = torch.randn(80, *shape).movedim(0, -1)  # a gradient whose memory lies the other way round
+    weights = torch.randn(80, *shape).movedim(0, -1)  # gives a gradient that is not contiguous
     found = gradients(layer, values, weights)
     expected = gradients(reference, values.detach().double().requires_grad_(), weights.double())
     for one, other in zip(found, expected, strict=True):
@@ -84,8 +85,7 @@ def test_other_dtypes_and_autocast_are_left_to_torch() -> None:
 
 
 def test_takes_the_place_of_every_linear_layer_and_keeps_the_weights() -> None:
-    config = BertConfig(num_hidden_layers=2, hidden_size=16, num_attention_heads=2, intermediate_size=32, vocab_size=50)
-    encoder = BertModel(config)
+    encoder = BertModel(BertConfig(**SIZES))
     before = dict(encoder.named_parameters())
     count = sum(isinstance(module, nn.Linear) for module in encoder.modules())
     use_fast_linear(encoder)

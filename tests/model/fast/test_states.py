@@ -11,19 +11,18 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
-from nsmc_lightning.model.backbone import encoder_limits, load_encoder
+from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.families import PADDED_POSITIONS, encoder_limits
 from nsmc_lightning.model.fast.probe import padded_inputs
-from nsmc_lightning.model.fast.states import PADDED_POSITIONS, token_states
-from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.model.fast.states import token_states
+from nsmc_lightning.model.network import SequenceClassifier
+from tests.conftest import SIZES
+from tests.model.conftest import build_network
 
 LENGTHS = [3, 9, 1, 12, 6, 5]
-# In rows of 16: text by text its row and its first slot there.
+# Row and first slot of each text, in rows of 16.
 PLACES = [(0, 0), (1, 3), (1, 2), (2, 0), (0, 3), (0, 9)]
-TINY_ROBERTA = {
-    "model_type": "roberta", "vocab_size": 50, "type_vocab_size": 1, "hidden_size": 16, "num_hidden_layers": 2,
-    "num_attention_heads": 2, "intermediate_size": 32, "max_position_embeddings": 34,
-}  # fmt: skip
-NO_DROPOUT = {"dropout": 0.0, "hidden_dropout": 0.0, "attention_dropout": 0.0}
+ROBERTA = {"model_type": "roberta", **SIZES}
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def texts() -> list[Tensor]:
 
 
 def packed(texts: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Ids, mask, positions and first tokens of the texts in three rows of 16; what is left is padding."""
+    """Ids, mask, positions and first tokens of the texts in three rows of 16, padded."""
     ids, mask, positions = (torch.zeros(3, 16, dtype=torch.int64) for _ in range(3))
     for number, (text, (row, start)) in enumerate(zip(texts, PLACES, strict=True), start=1):
         place = slice(start, start + len(text))
@@ -43,18 +42,18 @@ def packed(texts: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return ids, mask, positions, torch.tensor([row * 16 + start for row, start in PLACES])
 
 
-def alone(module: BertClassifierModule, texts: list[Tensor]) -> Tensor:
-    """Logits by transformers' own forward, a text at a time."""
+def alone(module: SequenceClassifier, texts: list[Tensor]) -> Tensor:
+    """Logits by transformers' own forward, one text at a time."""
     logits = []
     for text in texts:
         output = module.encoder(input_ids=text[None], attention_mask=torch.ones_like(text[None]))
-        pooling = module.hparams["pooling"]
+        pooling = module.pooling
         vectors = {"cls": output.last_hidden_state[:, 0], "mean": output.last_hidden_state.mean(dim=1)}
         logits.append(module.head.linear(output.pooler_output if pooling == "pooler" else vectors[pooling]))
     return torch.cat(logits)
 
 
-def gradients(module: BertClassifierModule, logits: Tensor) -> dict[str, Tensor]:
+def gradients(module: SequenceClassifier, logits: Tensor) -> dict[str, Tensor]:
     module.zero_grad()
     torch.nn.functional.cross_entropy(logits, torch.arange(len(logits)) % 2).backward()
     return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
@@ -67,11 +66,11 @@ def test_packed_logits_and_gradients_are_those_of_each_text_alone(
     if pooling == "pooler" and family["model_type"] in ("distilbert", "electra"):
         pytest.skip("has no pooler")
     torch.manual_seed(0)
-    module = BertClassifierModule(family, pooling=pooling, **NO_DROPOUT)
-    with torch.no_grad():  # as far apart as trained weights are: new ones are all but zero
+    module = build_network(family, pooling)
+    with torch.no_grad():  # new weights are close to zero
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.2)
-    assert module.packed_rows
+    assert module.limits.packs_rows
     expected = alone(module, texts)
     found = module(*packed(texts), packed=True)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
@@ -81,19 +80,22 @@ def test_packed_logits_and_gradients_are_those_of_each_text_alone(
         assert (ours[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-7, name
 
 
-def test_padded_logits_are_those_of_each_text_alone(family: dict[str, Any], texts: list[Tensor]) -> None:
-    module = BertClassifierModule(family, **NO_DROPOUT)
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_padded_logits_are_those_of_each_text_alone(
+    family: dict[str, Any], pooling: Literal["cls", "mean"], texts: list[Tensor]
+) -> None:
+    module = build_network(family, pooling)
     found = module(*padded_inputs(texts, 0))
     torch.testing.assert_close(found, alone(module, texts), atol=1e-5, rtol=1e-5)
 
 
 def test_what_a_configuration_calls_padding_may_be_a_token() -> None:
-    # As [UNK], 1 in a vocabulary that pads with 0: RoBERTa's own counting of positions would leave it out.
-    keys = {**TINY_ROBERTA, "pad_token_id": 1}
+    # Such as [UNK], 1 in a vocabulary that pads with 0: RoBERTa's own counting of positions skips it.
+    keys = {**ROBERTA, "pad_token_id": 1}
     texts = [torch.tensor(ids) for ids in ([2, 1, 7, 1, 9, 3], [1, 8, 3], [2, 30, 1, 1, 5, 6, 9, 3])]
     generator = torch.Generator().manual_seed(0)
     for pooling in ("cls", "mean"):
-        module = BertClassifierModule(keys, pooling=pooling, **NO_DROPOUT)  # type: ignore[arg-type]
+        module = build_network(keys, pooling)  # type: ignore[arg-type]
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
@@ -117,7 +119,7 @@ def test_families_that_count_positions_by_ids_are_all_known() -> None:
 @pytest.mark.parametrize("kind", sorted(PADDED_POSITIONS))
 def test_positions_are_those_that_the_encoder_counts(kind: str, pad_token_id: int) -> None:
     special = {"attention_window": 4, "entity_vocab_size": 10, "entity_emb_size": 16, "default_language": "en_XX"}
-    keys = {**TINY_ROBERTA, **special, "model_type": kind, "pad_token_id": pad_token_id}
+    keys = {**ROBERTA, **special, "model_type": kind, "pad_token_id": pad_token_id}
     default = AutoConfig.for_model(kind)
     known = {key: value for key, value in keys.items() if hasattr(default, key)}
     encoder = load_encoder(known, pretrained=False, need_pooler=False).eval()
@@ -131,7 +133,7 @@ def test_positions_are_those_that_the_encoder_counts(kind: str, pad_token_id: in
 
 
 def test_packed_logits_of_a_real_encoder(shared: Path) -> None:
-    module = BertClassifierModule(str(shared / "models" / "e5-small-ko"), **NO_DROPOUT)
+    module = build_network(str(shared / "models" / "e5-small-ko"))
     generator = torch.Generator().manual_seed(0)
     texts = [torch.randint(5, 10_000, (length,), generator=generator) for length in LENGTHS]
     with torch.no_grad():
@@ -139,7 +141,7 @@ def test_packed_logits_of_a_real_encoder(shared: Path) -> None:
 
 
 class Counter:
-    """Counts the vectors that a module is called with."""
+    """Count the vectors that a module is called with."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.vectors = 0
@@ -155,7 +157,7 @@ def last_layer(encoder: PreTrainedModel) -> torch.nn.Module:
 
 
 def test_the_last_feed_forward_is_computed_at_first_tokens_only(bert: dict[str, Any], texts: list[Tensor]) -> None:
-    module = BertClassifierModule(bert, **NO_DROPOUT)
+    module = build_network(bert)
     counter = Counter(last_layer(module.encoder).intermediate)  # type: ignore[arg-type]
     module(*packed(texts), packed=True)
     assert counter.vectors == len(texts)

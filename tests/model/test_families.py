@@ -1,0 +1,47 @@
+"""The input that each family accepts, read from its configuration."""
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig
+
+from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.families import encoder_limits
+from nsmc_lightning.types import EncoderLimits
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"model_type": "bert"}, EncoderLimits(30522, 512, 2, 0)),
+        ({"model_type": "bert", "max_position_embeddings": 300, "pad_token_id": 1}, EncoderLimits(30522, 300, 2, 1)),
+        ({"model_type": "electra", "vocab_size": 40}, EncoderLimits(40, 512, 2, 0)),
+        ({"model_type": "distilbert"}, EncoderLimits(30522, 512, 0, 0)),
+        (
+            {"model_type": "roberta", "max_position_embeddings": 514, "type_vocab_size": 1},
+            EncoderLimits(50265, 512, 1, 1),
+        ),
+        (
+            {"model_type": "xlm-roberta", "max_position_embeddings": 514, "type_vocab_size": 1, "vocab_size": 9},
+            EncoderLimits(9, 512, 1, 1),
+        ),
+        # Its table starts with two rows for padding, whatever pad_token_id is.
+        ({"model_type": "mpnet", "pad_token_id": 0, "max_position_embeddings": 514}, EncoderLimits(30527, 512, 0, 0)),
+        ({"model_type": "deberta-v2", "position_biased_input": False}, EncoderLimits(128100, None, 0, 0)),
+        ({"model_type": "modernbert"}, EncoderLimits(50368, 8192, 0, 50283)),
+    ],
+)
+def test_limits(keys: dict[str, Any], expected: EncoderLimits) -> None:
+    assert encoder_limits(AutoConfig.for_model(**keys)) == expected
+
+
+def test_limits_are_those_of_the_encoder(family: dict[str, Any]) -> None:
+    encoder = load_encoder(family, pretrained=True, need_pooler=False)
+    limits = encoder_limits(encoder.config)
+    assert limits.max_length == 40
+    assert encoder.get_input_embeddings().num_embeddings == limits.vocab_size
+    ids = torch.full((1, 40), 5)
+    encoder(input_ids=ids)
+    with pytest.raises((IndexError, RuntimeError)):
+        encoder(input_ids=torch.full((1, 41), 5))
