@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import wraps
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from jsonargparse.typing import restricted_number_type
 
@@ -13,8 +13,9 @@ from nsmc_lightning.errors import UserError, wanted
 _P = ParamSpec("_P")
 
 if TYPE_CHECKING:
-    Probability = Factor = float
-    NumClasses = int
+    Probability: TypeAlias = float
+    Factor: TypeAlias = float
+    NumClasses: TypeAlias = int
 else:
     Probability = restricted_number_type(
         "Probability", float, [(">=", 0), ("<", 1)], docstring="at least 0 and below 1"

@@ -1,11 +1,11 @@
 """BertClassifierModule: how a SequenceClassifier is trained and measured."""
 
 import math
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
 import torch
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
@@ -24,26 +24,8 @@ from nsmc_lightning.model.network import SequenceClassifier, forward_arguments, 
 from nsmc_lightning.model.optim import parameter_groups, remaining_steps, replan, resolve_warmup, warmup_schedule
 from nsmc_lightning.model.step_mean import StepMean
 from nsmc_lightning.model.stored import ENCODER_CONFIG, config_text, stored_backbone
+from nsmc_lightning.signature import Factor, NumClasses, Probability, checked_settings
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction
-
-_CHOICES = {
-    "pooling": ("cls", "pooler", "mean"),
-    "loss": ("cross_entropy", "binary_cross_entropy"),
-    "schedule": ("linear", "cosine", "constant"),
-}
-_RANGES: dict[str, tuple[Callable[[float], bool], str]] = {
-    "num_labels": (lambda value: value >= 2, "2 or more"),
-    "dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
-    "hidden_dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
-    "attention_dropout": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
-    "label_smoothing": (lambda value: 0 <= value < 1, "at least 0 and below 1"),
-    "lr": (lambda value: value > 0, "above 0"),
-    "weight_decay": (lambda value: value >= 0, "0 or more"),
-    "layer_decay": (lambda value: 0 < value <= 1, "above 0 and at most 1"),
-    "warmup_ratio": (lambda value: 0 <= value <= 1, "from 0 to 1"),
-    "warmup_steps": (lambda value: value >= 0, "0 or more"),
-}
-_OPTIONAL = ("hidden_dropout", "attention_dropout", "warmup_steps")
 
 
 # Inherits from the network instead of containing it: the names of its weights begin with encoder. and head.
@@ -72,26 +54,28 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
         UserError: an invalid value, or a backbone that cannot be loaded.
     """
 
+    @checked_settings("model")
     def __init__(
         self,
         backbone: str | dict[str, Any],
-        num_labels: int = 2,
+        num_labels: NumClasses = 2,
         pretrained: bool = True,
         pooling: Literal["cls", "pooler", "mean"] = "cls",
-        dropout: float = 0.1,
-        hidden_dropout: float | None = None,
-        attention_dropout: float | None = None,
+        dropout: Probability = 0.1,
+        hidden_dropout: Probability | None = None,
+        attention_dropout: Probability | None = None,
         loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy",
-        label_smoothing: float = 0.0,
+        label_smoothing: Probability = 0.0,
         class_weights: list[float] | None = None,
-        lr: float = 5e-5,
-        weight_decay: float = 0.01,
-        layer_decay: float = 1.0,
+        lr: PositiveFloat = 5e-5,
+        weight_decay: NonNegativeFloat = 0.01,
+        layer_decay: Factor = 1.0,
         schedule: Literal["linear", "cosine", "constant"] = "linear",
-        warmup_ratio: float = 0.1,
-        warmup_steps: int | None = None,
+        warmup_ratio: ClosedUnitInterval = 0.1,
+        warmup_steps: NonNegativeInt | None = None,
     ) -> None:
-        _refuse_bad_values(locals())
+        if loss == "binary_cross_entropy" and num_labels != 2:
+            raise UserError(f"model.loss binary_cross_entropy is for 2 classes, and there are {num_labels}.")
         loss_function = build_loss(loss, label_smoothing, class_weights, num_labels)
         num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
         encoder = load_encoder(backbone, pretrained, pooling == "pooler", hidden_dropout, attention_dropout)
@@ -278,17 +262,3 @@ def _example_input(limits: EncoderLimits) -> tuple[Tensor, Tensor, Tensor, Tenso
     width = min(8, limits.max_length or 8)
     ids = torch.arange(2 * width).view(2, width) % limits.vocab_size
     return padded_inputs(list(ids), pad_token_id=0)
-
-
-def _refuse_bad_values(values: Mapping[str, Any]) -> None:
-    for key, choices in _CHOICES.items():
-        if values[key] not in choices:
-            raise UserError(f"model.{key} is {values[key]!r}: must be one of {', '.join(choices)}.")
-    for key, (allowed, words) in _RANGES.items():
-        value = values[key]
-        if value is None and key in _OPTIONAL:
-            continue
-        if not isinstance(value, int | float) or not math.isfinite(value) or not allowed(value):
-            raise UserError(f"model.{key} is {value!r}: must be {words}.")
-    if values["loss"] == "binary_cross_entropy" and values["num_labels"] != 2:
-        raise UserError(f"model.loss binary_cross_entropy is for 2 classes, and there are {values['num_labels']}.")
