@@ -50,7 +50,8 @@ class Config(NamedTuple):
     @property
     def words(self) -> list[str]:
         """The arguments for the parser."""
-        corpus = (self.settings.get("data") or {}).get("corpus")
+        data = self.settings.get("data")
+        corpus = data.get("corpus") if isinstance(data, dict) else None
         whole = isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
         return [*([_NO_CORPUS] if whole else []), *([f"--config={self.source}"] if self.settings else [])]
 
@@ -103,7 +104,8 @@ class CommandLine:
         log_dir, name = "lightning_logs", Path(files[-1]).stem if files else None
         for config in self.configs:
             log_dir, name = config.settings.get("log_dir") or log_dir, config.settings.get("name") or name
-        return self.last("--log_dir") or log_dir, self.last("--name") or name
+        name = self.last("--name") or name
+        return str(self.last("--log_dir") or log_dir), None if name is None else str(name)
 
     def words(self) -> list[str]:
         """The arguments for the parser, every ``--config`` in front, so that an option wins wherever it is given.

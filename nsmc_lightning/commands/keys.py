@@ -73,10 +73,12 @@ def refuse_unknown(line: CommandLine, known: Collection[str], links: Mapping[str
 def _keys_in(settings: Mapping[Any, Any], known: Collection[str], above: str = "") -> Iterator[str]:
     for name, value in settings.items():
         key = f"{above}{name}".removesuffix("+")
-        if isinstance(value, dict) and _is_group(key, known):
-            yield from _keys_in(value, known, f"{key}.")
-        else:
+        if not _is_group(key, known):
             yield key
+        elif isinstance(value, dict):
+            yield from _keys_in(value, known, f"{key}.")
+        elif not isinstance(value, str | None):  # a text names a file of the group's settings
+            raise UserError(f"{key} {value}: give settings, {key}: {{KEY: VALUE}}.")
 
 
 def _is_group(key: str, known: Collection[str]) -> bool:

@@ -33,6 +33,7 @@ def test_a_run_is_found_by_flags_or_the_files_of_config(tmp_path: Path) -> None:
     assert run(f"--config={one}", "-c", str(two)) == ("logs", "n")
     assert run("-c", str(two), "--log_dir=l") == ("l", "two")
     assert run("--config", str(one), "--name", "m") == ("logs", "m")
+    assert run("--config", "name: 3") == ("lightning_logs", "3")
 
 
 def test_configurations_go_in_front_of_flags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +67,9 @@ def test_shipped_files_are_found_by_the_options_that_name_them(tmp_path: Path, m
         assert CommandLine(["fit", *words]).words() == expected
 
 
-@pytest.mark.parametrize("text", ["data: {corpus: {license: CC0}}", "data: {max_length: 3}", "data: null\nname: x"])
+@pytest.mark.parametrize(
+    "text", ["data: {corpus: {license: CC0}}", "data: {max_length: 3}", "data: null\nname: x", "data: nsmc"]
+)
 def test_a_configuration_without_a_whole_corpus_leaves_it(text: str) -> None:
     assert CommandLine(["fit", "--config", text]).words() == ["fit", f"--config={text}"]
 

@@ -56,6 +56,7 @@ def test_the_nearest_key_is_found(key: str, meant: list[str]) -> None:
         (["--model.num_labels=3"], "--model.num_labels follows from --data.corpus: give that one."),
         (["--config={model: {learning_rate: 1}}"], "there is no key model.learning_rate: did you mean model.lr?"),
         (["--config", "{model: {num_labels: 1}}"], "model.num_labels follows from data.corpus"),
+        (["--config", "model: 3"], "model 3: give settings"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_way_out(args: list[str], said: str) -> None:
