@@ -1,4 +1,4 @@
-"""Encoders: what loads, in which state, what is said, and what is refused."""
+"""Encoders: which ones load, in which state, with which warnings, and which are refused."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from nsmc_lightning.types import TRAINED_PAD_ID, EncoderLimits
 
 @pytest.fixture
 def folder(bert: dict[str, Any], tmp_path: Path) -> Path:
-    """A checkpoint of a masked language model: float16, with a head too many and without a pooler."""
+    """A checkpoint of a masked language model: in float16, with a head and without a pooler."""
     path = tmp_path / "mlm"
     BertForMaskedLM(BertConfig(**bert)).half().save_pretrained(path)
     return path

@@ -1,4 +1,4 @@
-"""The head, the mean over tokens against a plain computation, and poolers against transformers' own."""
+"""The head; the mean over tokens, compared with a plain computation; poolers, compared with transformers' own."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The losses against torch's own and against the formula written out."""
+"""The losses, compared with torch's own and with the formula."""
 
 import pytest
 import torch

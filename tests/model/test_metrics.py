@@ -1,4 +1,4 @@
-"""The metrics against scikit-learn."""
+"""The metrics, compared with scikit-learn's."""
 
 import warnings
 

@@ -373,7 +373,7 @@ def test_checkpoint_stands_alone(family: dict[str, Any], tmp_path: Path) -> None
     assert torch.equal(whole(batches, restored)[0], whole(batches, module)[0])
     reread: dict[str, Any] = {"state_dict": {}}
     restored.on_save_checkpoint(reread)
-    assert reread["encoder_config"] == checkpoint["encoder_config"]  # whatever folder it came from
+    assert reread["encoder_config"] == checkpoint["encoder_config"]  # the same from another folder
 
 
 def test_load_from_checkpoint_needs_nothing_but_the_file(
@@ -394,7 +394,7 @@ def test_load_from_checkpoint_needs_nothing_but_the_file(
             assert torch.equal(one.eval().classify(batch), module.eval().classify(batch))
         assert config_text(one.encoder.config) == config_text(module.encoder.config)
         assert one.hparams["hidden_dropout"] == 0.3
-    again = BertClassifierModule(**opened[0].hparams)  # its hyper-parameters say what it is
+    again = BertClassifierModule(**opened[0].hparams)  # its hyper-parameters build it again
     assert again.limits == module.limits
 
 

@@ -1,4 +1,4 @@
-"""The mean over an optimizer step's texts, apart from any trainer; under one it is in test_module.py."""
+"""The mean over an optimizer step's texts without a trainer; test_module.py tests it with one."""
 
 import torch
 from torch import nn
