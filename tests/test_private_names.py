@@ -9,32 +9,16 @@ PUBLIC = {"_exit", "_asdict", "_replace", "_fields", "_make"}  # documented name
 
 # By file: each name with the version that it was read in, and why nothing public does.
 TOUCHED = {
-    "commands/keys.py": {
-        "_actions": "jsonargparse 4.53: argparse lists a parser's arguments nowhere else",
-        "_link_arguments": "jsonargparse 4.53: the class of a link between keys, to tell it from an argument",
-    },
-    "commands/train.py": {
-        "_actions": "jsonargparse 4.53: as in keys.py, for the help of --ckpt_path",
-        "_parse_ckpt_path": "lightning 2.6: overridden, as it would silently beat the flags given beside a checkpoint",
-        "_parser": "lightning 2.6: LightningCLI's parser of a command",
-    },
-    "commands/trust.py": {"_common": "jsonargparse 4.53: the parsing settings can be set publicly, not read"},
     "data/resume.py": {
         "_checkpoint_connector": "lightning 2.6: the loops' state before Lightning restores its loops from it",
         "_loaded_checkpoint": "lightning 2.6: the same",
     },
-    "model/backbone.py": {"_attn_implementation": "transformers 5.23: which attention an encoder uses"},
     "model/fast/linear.py": {"_linear_pointwise": "torch 2.13: oneDNN's matrix product"},
-    "model/fast/states.py": {"_attn_implementation": "transformers 5.23: which attention an encoder uses"},
     "model/metrics.py": {"_apply": "torch 2.13: overridden, as sums keep their dtype where the model's changes"},
     "model/module.py": {
-        "_batches_that_stepped": "lightning 2.6: the step number of logs",
-        "_load": "lightning 2.6: reads a checkpoint from a path, an address or a file",
-        "_restricted_classmethod": "lightning 2.6: load_from_checkpoint is one",
+        "_restricted_classmethod": "lightning 2.6: refuses to call load_from_checkpoint on an instance",
         "_step_supports_amp_scaling": "torch 2.13: lets a fused optimizer's gradients be clipped in mixed precision",
-        "_trainer": "lightning 2.6: None without a trainer, where the public name raises",
     },
-    "model/optim.py": {"_last_lr": "torch 2.13: the rates that a scheduler reports"},
     "run/loop.py": {
         "_SignalConnector": "lightning 2.6: the class of the trainer's signal handlers",
         "_batches_that_stepped": "lightning 2.6: the step number of logs",
