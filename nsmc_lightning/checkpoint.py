@@ -1,4 +1,4 @@
-"""A checkpoint of this package: what it holds, which settings may go with it, and what is rebuilt from it."""
+"""A checkpoint of this package: its content, the settings it accepts, and the model rebuilt from it."""
 
 import hashlib
 import json
@@ -31,19 +31,19 @@ _WRITTEN_BY = {
     ENCODER_CONFIG: "BertClassifierModule writes",
     _DATA: "NSMCDataModule writes where Trainer.fit is given one, datamodule=NSMCDataModule(…)",
 }
-# What evaluation takes over; the trainer's settings are of the machine that trained.
+# Evaluation uses these settings of training; the trainer's settings belong to the machine that trained.
 _EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
-# What decides which rows are the dev part: another choice would measure on rows that were trained on.
+# These decide which rows are the dev part: with other values, evaluation would measure rows that were trained on.
 _SPLIT_KEYS = ("split_seed", "dev_fraction")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that the command line, or a plain ``Trainer``, wrote of this package's model and data.
+    """A checkpoint of this package's model and data, written by the command line or by a plain ``Trainer``.
 
     Args:
-        path: of its file.
-        content: all that is in it, as plain types, by the keys of Lightning, of the two modules and of RunRecord.
+        path: the file.
+        content: the file's content as plain types, by the keys of Lightning, of the two modules and of RunRecord.
     """
 
     path: str
@@ -51,11 +51,11 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: str) -> "Checkpoint":
-        """Reads a file without running any code it may carry.
+        """Read a file without running code that it may contain.
 
         Raises:
-            UserError: the file is missing, is not a checkpoint, holds more than plain types, or was not written by this
-                package's model and data.
+            UserError: the file is missing, is not a checkpoint, contains more than plain types, or was not written by
+                this package's model and data.
         """
         content = _load(path)
         for key, source in _WRITTEN_BY.items():
@@ -67,32 +67,32 @@ class Checkpoint:
             content |= _settings_of_modules(content, path)
         return cls(path, content)
 
-    # What it holds
+    # Its content
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The settings that it was trained with, by room and key, as the command line has them."""
+        """The settings of its training by group and key, as on the command line."""
         return yaml.safe_load(self.content[CLI_CONFIG])
 
     @property
     def corpus(self) -> dict[str, Any]:
-        """The corpus that it was trained on."""
+        """The corpus of its training."""
         return self.content[_DATA]["corpus"]
 
     @property
     def trained_on(self) -> TrainedOn:
-        """That corpus, and the checksums of its files."""
+        """The corpus and the checksums of its files."""
         return TrainedOn(self.corpus, self.content[RUN]["sha256"])
 
     @property
     def global_step(self) -> int:
-        """Optimizer steps that were taken before it was written."""
+        """Number of optimizer steps before it was written."""
         return int(self.content["global_step"])
 
-    # What may go with it
+    # The settings it accepts
 
     def settings_for(self, command: str) -> str:
-        """The settings that ``command`` takes over, as YAML: all for fit, else of the trainer's only the precision."""
+        """Return the settings that ``command`` starts from, as YAML: all for fit, else of the trainer only precision."""
         settings = {key: value for key, value in self.settings.items() if key != "ckpt_path"}
         if command != "fit":
             precision = settings["trainer"]["precision"]
@@ -102,13 +102,13 @@ class Checkpoint:
         return yaml.safe_dump(settings, allow_unicode=True)
 
     def refuse(self, given: Mapping[str, Any]) -> None:
-        """Refuses settings of the model, or of the dev split, that are not those that it was trained with.
+        """Refuse settings of the model, or of the dev split, that differ from those of its training.
 
-        Whether the corpus and its files are those that it was trained on is seen where they are read: see
+        The corpus and its files are compared when they are read: see
         :class:`~nsmc_lightning.data.trained_on.TrainedOn`.
 
         Args:
-            given: the command's settings, by room and key.
+            given: the command's settings by group and key.
         """
         fixed = {f"model.{key}": value for key, value in self.settings["model"].items()}
         fixed |= {f"data.{key}": self.settings["data"][key] for key in _SPLIT_KEYS}
@@ -117,27 +117,27 @@ class Checkpoint:
             if given[room].get(name) != value:
                 raise UserError(
                     f"{key} is {given[room].get(name)!r}, but {self.path} was trained with {value!r}: "
-                    "leave it out, or train anew without --ckpt_path."
+                    "leave it out, or start a new training without --ckpt_path."
                 )
 
     def refuse_labels(self, labels: list[Label]) -> None:
-        """Refuses a corpus whose labels are not those of the model's classes."""
+        """Refuse a corpus whose labels differ from the model's classes."""
         stored = [(label["value"], label["name"]) for label in self.corpus["labels"]]
         given = [(label.value, label.name) for label in labels]
         if given != stored:
             raise UserError(f"data.corpus has the labels {given}, but {self.path} was trained on {stored}.")
 
     def refuse_plan(self, max_epochs: int | None, max_steps: int, patience: int) -> None:
-        """Refuses what cannot be trained on: weights alone, and a plan that leaves nothing to train.
+        """Refuse to resume from weights without an optimizer, and a plan that leaves nothing to train.
 
         Args:
-            max_epochs: of the plan, ``trainer.max_epochs``.
-            max_steps: of the plan, ``trainer.max_steps``.
-            patience: of the plan, ``early_stopping.patience``.
+            max_epochs: the plan's ``trainer.max_epochs``.
+            max_steps: the plan's ``trainer.max_steps``.
+            patience: the plan's ``early_stopping.patience``.
         """
         if "optimizer_states" not in self.content:
             raise UserError(
-                f"--ckpt_path {self.path}: holds weights alone (checkpoint.save_weights_only true), so that no run can "
+                f"--ckpt_path {self.path}: contains only weights (checkpoint.save_weights_only true), so no run can "
                 "resume from it.\nGive the last.ckpt of its run."
             )
         if not self._validation_is_pending:
@@ -148,15 +148,15 @@ class Checkpoint:
             if name.startswith("EarlyStopping") and state["wait_count"] >= patience:
                 raise UserError(
                     f"--ckpt_path {self.path}: its run ended early, after {state['wait_count']} validations without a "
-                    "better dev metric.\nGive a larger --early_stopping.patience to train on."
+                    "better dev metric.\nGive a larger --early_stopping.patience to continue."
                 )
 
     @property
     def _complete_epochs(self) -> int:
-        """Epochs all of whose batches were trained on."""
+        """Number of epochs of which every batch was trained on."""
         loop = self.content["loops"]["fit_loop"]
         epochs, all_batches = loop["epoch_progress"]["current"], loop["epoch_loop.batch_progress"]["is_last_batch"]
-        # Lightning counts an epoch as processed after its last hooks, also one that max_steps cut off.
+        # Lightning 2.6 counts an epoch as processed after its last hooks, even if max_steps ended it early.
         return (
             epochs["processed"] + int(all_batches)
             if epochs["ready"] > epochs["processed"]
@@ -165,24 +165,24 @@ class Checkpoint:
 
     @property
     def _validation_is_pending(self) -> bool:
-        """Whether a signal cut the validation short: see :class:`~nsmc_lightning.run.stop.GracefulStop`."""
+        """Whether a signal interrupted a validation: see :class:`~nsmc_lightning.run.stop.GracefulStop`."""
         batches = self.content["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["total"]
         return batches["ready"] > batches["processed"]
 
     def nothing_left(self) -> UserError:
-        """What a plan is refused with that has no step after the checkpoint."""
+        """Return the error for a plan without a step after the checkpoint."""
         return UserError(
-            f"--ckpt_path {self.path}: this run's plan is over there, nothing is left to train.\n"
+            f"--ckpt_path {self.path}: this run's plan ends there, nothing is left to train.\n"
             "Give a larger --trainer.max_epochs, or --trainer.max_steps or --trainer.max_time where it has one."
         )
 
-    # What is rebuilt from it
+    # The model rebuilt from it
 
     def backbone(self, cache_dir: Path) -> Path:
-        """Writes encoder configuration and tokenizer to a folder that loads like a hub checkpoint.
+        """Write encoder configuration and tokenizer to a folder that loads like a hub checkpoint, and return it.
 
-        The folder is named after its content, and shared by all that need it. One that does not hold exactly that,
-        because someone changed or removed a file, is mended.
+        The folder is named after its content and shared by all commands. Files in it that were changed or removed are
+        written again.
 
         Raises:
             UserError: ``cache_dir`` cannot be written.
@@ -223,17 +223,17 @@ def _load(path: str) -> dict[str, Any]:
         raise UserError(f"--ckpt_path {path}: there is no such file.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises whatever the broken bytes lead it to, with advice that is not for us
+    except Exception as error:  # broken bytes make torch raise many kinds of errors
         if isinstance(error, PermissionError):
             raise UserError(f"--ckpt_path {path}: cannot be read ({error.strerror}).") from error
         if isinstance(error, pickle.UnpicklingError):
             raise UserError(
-                f"--ckpt_path {path}: holds more than weights and plain settings, which could run code.\nGive a "
+                f"--ckpt_path {path}: contains more than weights and plain settings, which could run code.\nGive a "
                 "checkpoint that `python -m nsmc_lightning fit` wrote."
             ) from error
         raise UserError(
             f"--ckpt_path {path}: cut short, or not a checkpoint that `python -m nsmc_lightning fit` wrote.\nCopy it "
-            "anew, or give another of the run, last.ckpt or best.ckpt."
+            "again, or give another one of the run, last.ckpt or best.ckpt."
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise UserError(f"--ckpt_path {path}: not a checkpoint of Lightning.")
@@ -241,11 +241,11 @@ def _load(path: str) -> dict[str, Any]:
 
 
 def _settings_of_modules(content: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """What the command line writes and a plain ``Trainer`` does not, from what the modules have written."""
+    """Return the keys that only the command line writes, made from those that the two modules write."""
     data = content[_DATA]
     if "settings" not in data:
         raise UserError(
-            f"--ckpt_path {path}: written in Python by an early version, without the data's settings; train anew."
+            f"--ckpt_path {path}: written in Python by an early version, without the data's settings; train again."
         )
     hparams = content["hyper_parameters"].items()
     model = {key: value for key, value in hparams if key != "num_labels" and key[0] != "_"}  # _: Lightning's own
@@ -263,7 +263,7 @@ def _settings_of_modules(content: Mapping[str, Any], path: str) -> dict[str, Any
 
 
 def _mend(contents: Mapping[str, bytes], folder: Path) -> None:
-    """Replaces one by one the files that differ: a process that reads the folder finds each old or new, and whole."""
+    """Replace the files that differ, each as a whole: other processes may be reading the folder."""
     for path in folder.iterdir():
         if path.name not in contents and not path.name.startswith("."):  # hidden files are not loaded
             _remove(path)

@@ -1,4 +1,4 @@
-"""Files and folders that are there only once they are whole, and locks on files."""
+"""Files and folders that appear only when they are complete, and locks on files."""
 
 import os
 import shutil
@@ -21,10 +21,10 @@ TEMPORARY = ".new-"
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a path beside ``path`` to write to, which gets its name when the block ends; after an error it is removed.
+    """Give a temporary path beside ``path``, renamed to it when the block ends and removed after an error.
 
     Raises:
-        OSError: the folder cannot be made, or the file not be renamed.
+        OSError: the folder cannot be made, or the file cannot be renamed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")  # threads and machines may write one file
@@ -38,9 +38,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Gives an empty folder beside ``folder``, which gets its name when the block ends; after an error it is removed.
+    """Give an empty folder beside ``folder``, renamed to it when the block ends and removed after an error.
 
-    Where another process was first, its folder stays: both must write the same content under a name.
+    If another process has made ``folder`` meanwhile, that one stays: a name must determine its content.
 
     Raises:
         OSError: the folder cannot be made or renamed.
@@ -60,20 +60,19 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def new_name(folder: Path) -> Path:
-    """A name for a temporary folder within ``folder``, which is not made."""
-    # Not mkdtemp, which lets in nobody but its owner: a cache may be shared.
+    """Return an unused name for a temporary folder in ``folder``."""
+    # mkdtemp would make a folder that only its owner can read: a cache may be shared.
     return folder / f"{TEMPORARY}{uuid.uuid4().hex}"
 
 
 def lock(file: IO[bytes], wait: bool) -> bool:
-    """Takes a lock that the file's closing, or the process's end, releases.
+    """Lock a file until it is closed or the process ends.
 
     Returns:
-        Whether the file is now this process's alone; False where files cannot be locked: Windows, some network file
-        systems.
+        False where files cannot be locked: on Windows and some network file systems.
 
     Raises:
-        BlockingIOError: another process has the lock, and ``wait`` is false.
+        BlockingIOError: another process has locked it, and ``wait`` is false.
     """
     if fcntl is None:
         return False
@@ -81,13 +80,13 @@ def lock(file: IO[bytes], wait: bool) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
-    except OSError:  # ENOSYS, say, on Lustre mounted without flock
+    except OSError:  # for example ENOSYS on Lustre mounted without flock
         return False
     return True
 
 
 def to_disk(path: Path) -> None:
-    """Makes a file's content, or a new name in a folder, outlast a power cut, where the file system can."""
+    """Flush a file, or the names in a folder, to the disk, so that a power cut does not lose them."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

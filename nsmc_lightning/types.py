@@ -1,4 +1,4 @@
-"""The contracts between the rooms of the package: what flows from data to model, and what comes back."""
+"""The contracts between the rooms of the package: batches from data to model, predictions back."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What the model says of B reviews: ``rows`` int64 (B,) as in the batch; ``probabilities`` float32 (B, classes)."""
+    """The model's output for B reviews: ``rows`` int64 (B,) as in the batch; ``probabilities`` float32 (B, classes)."""
 
     rows: Tensor
     probabilities: Tensor
@@ -43,12 +43,11 @@ class EncoderLimits:
     """What an encoder accepts, for the data module.
 
     ``vocab_size``: rows of the token embedding; ``max_length``: tokens a text may have, None where positions are not a
-    table; ``segments``: rows of the token type embedding, 0 where there is none; ``pad_token_id``: the padding id of
+    table; ``pad_token_id``: the padding id of
     the encoder's configuration; ``packs_rows``: whether the encoder was found to compute packed rows exactly.
     """
 
     vocab_size: int
     max_length: int | None
-    segments: int
     pad_token_id: int | None
     packs_rows: bool = False

@@ -37,7 +37,6 @@ def encoder_limits(config: PretrainedConfig, packs_rows: bool = False) -> Encode
     return EncoderLimits(
         vocab_size=config.vocab_size,
         max_length=max_length,
-        segments=getattr(config, "type_vocab_size", None) or 0,
         pad_token_id=config.pad_token_id,
         packs_rows=packs_rows,
     )

@@ -26,7 +26,7 @@ from nsmc_lightning.errors import UserError
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction
 
 LABELS = [Label("0", "negative"), Label("1", "positive")]
-PACKS = EncoderLimits(vocab_size=400, max_length=None, segments=2, pad_token_id=0, packs_rows=True)
+PACKS = EncoderLimits(vocab_size=400, max_length=None, pad_token_id=0, packs_rows=True)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ REVIEWS = [
     "연기가 좋고 음악도 좋다!",
     "돈이 아깝다.. Bad",
 ] * 5
-LIMITS = EncoderLimits(vocab_size=200, max_length=64, segments=2, pad_token_id=0)
+LIMITS = EncoderLimits(vocab_size=200, max_length=64, pad_token_id=0)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def trained() -> PreTrainedTokenizerFast:
 def test_a_fitting_tokenizer_passes(trained: PreTrainedTokenizerFast) -> None:
     check_tokenizer(trained, 3)
     assert check_limits(trained, LIMITS, 64) is None
-    assert check_limits(trained, replace(LIMITS, max_length=None, segments=0, pad_token_id=None), 4096) is None
+    assert check_limits(trained, replace(LIMITS, max_length=None, pad_token_id=None), 4096) is None
 
 
 def test_another_padding_id_is_warned_of(trained: PreTrainedTokenizerFast) -> None:

@@ -18,7 +18,7 @@ from nsmc_lightning.errors import UserError
 from nsmc_lightning.types import Batch, EncoderLimits
 
 STEPS = 12  # of an epoch of 186 reviews, 16 at a time
-PACKS = EncoderLimits(vocab_size=300, max_length=None, segments=2, pad_token_id=0, packs_rows=True)
+PACKS = EncoderLimits(vocab_size=300, max_length=None, pad_token_id=0, packs_rows=True)
 
 pytestmark = pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning")
 
