@@ -49,15 +49,14 @@ def main(args: list[str] | None = None) -> None:
     Raises:
         SystemExit: with code 2 and one or two lines on standard error, on a mistake of the user's.
     """
-    args = list(sys.argv[1:] if args is None else args)
+    given = sys.argv[1:] if args is None else args
+    args, debug = [arg for arg in given if arg != "--debug"], "--debug" in given
     if not args or args[0] in ("-h", "--help"):
         print(HELP, end="")
         return
     if args[0] == "--version":
         print(__version__)
         return
-    debug = "--debug" in args
-    args = [arg for arg in args if arg != "--debug"]
     _log_to_console()
     with shown_to_user(debug):
         if args[0] not in COMMANDS:

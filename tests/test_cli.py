@@ -472,6 +472,11 @@ def test_too_long_is_refused_with_the_limit(recipe: Path, capsys: pytest.Capture
     assert "max_length" in message
 
 
+def test_debug_alone_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--debug"])
+    assert "usage: python -m nsmc_lightning COMMAND" in capsys.readouterr().out
+
+
 def test_debug_shows_the_traceback() -> None:
     from nsmc_lightning.errors import UserError
 
