@@ -145,7 +145,7 @@ class Checkpoint:
                 if planned not in (None, -1) and done >= planned:
                     raise self.nothing_left()
         for name, state in self.content["callbacks"].items():
-            if name.startswith("EarlyStopping") and state["wait_count"] >= patience:
+            if name.startswith("EarlyStopping") and state["wait_count"] >= max(patience, 1):
                 raise UserError(
                     f"--ckpt_path {self.path}: its run ended early, after {state['wait_count']} validations without a "
                     "better dev metric.\nGive a larger --early_stopping.patience to continue."

@@ -3,6 +3,7 @@
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,15 @@ def test_a_run_that_was_stopped_early_needs_more_patience() -> None:
         Checkpoint("x.ckpt", content).refuse_plan(max_epochs=9, max_steps=-1, patience=3)
 
 
+def test_no_patience_stops_at_the_first_validation_that_is_not_better() -> None:
+    for waited, over in ((0, False), (1, True)):
+        content = {**progress(3, 2, last_batch=True), "callbacks": {"EarlyStopping{...}": {"wait_count": waited}}}
+        with pytest.raises(UserError, match="after 1 validations") if over else nullcontext():
+            Checkpoint("x.ckpt", content).refuse_plan(max_epochs=9, max_steps=-1, patience=0)
+
+
 def test_weights_alone_cannot_be_trained_on() -> None:
     content = progress(3, 2, last_batch=True)
     del content["optimizer_states"]
-    with pytest.raises(UserError, match="weights alone"):
+    with pytest.raises(UserError, match="only weights"):
         Checkpoint("x.ckpt", content).refuse_plan(max_epochs=9, max_steps=-1, patience=3)
