@@ -25,8 +25,11 @@ def refuse_unwise(config: Namespace) -> None:
         UserError: with the key and what to give instead.
     """
     trainer = config.trainer
-    if trainer.max_epochs is None and trainer.max_steps == -1 and not (trainer.max_time or trainer.fast_dev_run):
-        raise UserError("fit needs an end: give --trainer.max_epochs (2 to 4 are usual) or --trainer.max_steps.")
+    if trainer.max_epochs in (None, -1) and trainer.max_steps == -1 and not trainer.fast_dev_run:
+        raise UserError(
+            "fit needs an end to plan the learning rates for: give --trainer.max_epochs (2 to 4 are usual) or "
+            "--trainer.max_steps, also with --trainer.max_time."
+        )
     for key in ("max_epochs", "max_steps", "limit_train_batches"):
         if trainer[key] is not None and trainer[key] == 0:
             raise UserError(f"trainer.{key} is 0: nothing would be trained; leave it out, or give a larger number.")

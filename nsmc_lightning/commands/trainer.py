@@ -58,7 +58,7 @@ def build_trainer(
     settings = trainer.as_dict()
     if trainer.max_time is not None:  # Lightning would put its timer behind ValidateAtEnd
         given.append(Timer(trainer.max_time))
-        settings |= {"max_time": None, "max_epochs": -1 if trainer.max_epochs is None else trainer.max_epochs}
+        settings["max_time"] = None
     plugins = trainer.plugins or []
     settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
     ours, stop, record = _callbacks(config, config_text, checkpoint_text)

@@ -1,5 +1,7 @@
 """Settings that are refused before anything is built."""
 
+from typing import Any
+
 import pytest
 from jsonargparse import Namespace
 
@@ -9,6 +11,8 @@ from nsmc_lightning.errors import UserError
 DEFAULTS = {
     "max_epochs": 1,
     "max_steps": -1,
+    "max_time": None,
+    "fast_dev_run": False,
     "limit_train_batches": None,
     "accumulate_grad_batches": 1,
     "check_val_every_n_epoch": 1,
@@ -16,13 +20,22 @@ DEFAULTS = {
 }
 
 
-def settings(**trainer: float) -> Namespace:
+def settings(**trainer: Any) -> Namespace:
     monitored = {"monitor": "val/accuracy", "mode": "max"}
     return Namespace(
         trainer=Namespace(**{**DEFAULTS, "limit_val_batches": None, "enable_checkpointing": None, **trainer}),
         checkpoint=Namespace(**monitored, dirpath=None, every_n_train_steps=None, train_time_interval=None),
         early_stopping=Namespace(**monitored),
     )
+
+
+@pytest.mark.parametrize("end", [{}, {"max_time": "00:01:00:00"}, {"max_epochs": -1}])
+def test_training_needs_an_end_that_its_learning_rates_can_be_planned_for(end: dict[str, Any]) -> None:
+    endless = {"max_epochs": None, **end}
+    with pytest.raises(UserError, match=r"--trainer\.max_epochs .* --trainer\.max_steps"):
+        refuse_unwise(settings(**endless))
+    refuse_unwise(settings(**{**endless, "max_steps": 100}))
+    refuse_unwise(settings(**{**endless, "fast_dev_run": True}))
 
 
 @pytest.mark.parametrize(
