@@ -1,5 +1,6 @@
 """What a command prints at its end: a table of the metrics, and the commands that come next."""
 
+import shlex
 from collections.abc import Mapping
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -52,7 +53,7 @@ class Summary(Callback):
         self._print({f"{which} dev metrics": _of("val", metrics), "training": _of("train", self.throughput.rates)})
         if path := self._checkpoint(which):
             self._print_line(f"checkpoint:  {path}")
-            self._print_line(f"test it:     python -m nsmc_lightning test --ckpt_path {path}")
+            self._print_line(f"test it:     python -m nsmc_lightning test --ckpt_path {shlex.quote(path)}")
         if trainer.logger is not None and trainer.logger.save_dir is not None:
             self._print_line(f"see it:      tensorboard --logdir {trainer.logger.save_dir}")
 

@@ -13,7 +13,7 @@ def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint() 
     metrics = {"val/accuracy": 0.84161, "val/reviews_per_second": 1234.56, "val/wasted_tokens": 0}
     record: Any = SimpleNamespace(reached=("best", metrics))
     throughput: Any = SimpleNamespace(rates={"train/mfu": 0.2345, "val/mfu": 0.5})
-    best: Any = SimpleNamespace(best_model_path="run/best.ckpt")
+    best: Any = SimpleNamespace(best_model_path="my run/best.ckpt")
     nothing: Any = None
     summary = Summary(record, throughput, nothing, best, None)
     summary.console = Console(file=StringIO(), width=80)
@@ -27,4 +27,4 @@ def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint() 
         ["padding among tokens", "0.0%", ""],
         ["model FLOP utilisation", "", "23.4%"],
     ]
-    assert "test --ckpt_path run/best.ckpt" in printed
+    assert "test --ckpt_path 'my run/best.ckpt'\n" in printed
