@@ -1,6 +1,7 @@
 """A signal stops a run after its step, with a checkpoint, closed logs and an exit code that names the signal."""
 
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ class GracefulStop(Callback):
         self._deferred = False  # whether a signal waits for the end of a batch
         self._parent: int | None = None  # the process that handles this one's signals
         self._val_batches = 0  # that every process has
+        self._validates_last = False  # whether the run ends with the current validation
         self._stopped: Stopped | None = None  # saved, and to be raised
 
     @contextmanager
@@ -84,8 +86,7 @@ class GracefulStop(Callback):
                 signal.signal(signum, handler)
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
-        if signum == signal.SIGINT:
-            signal.signal(signum, signal.SIG_DFL)  # a second one ends the process, also where Python is not listening
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # the next one ends the process, also where Python does not listen
         if self.signal:
             return
         self.signal = signum
@@ -94,8 +95,12 @@ class GracefulStop(Callback):
             return
         if not self._deferred:
             raise Stopped(signum)
+        self._announce()
+
+    def _announce(self) -> None:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # not print(), which the signal may have interrupted
-            os.write(2, f"{signal.Signals(signum).name}: stopping after this step; Ctrl-C stops at once.\n".encode())
+            plan = "finishing the last validation" if self._validates_last else "stopping after this step"
+            os.write(2, f"{signal.Signals(self.signal).name}: {plan}; Ctrl-C stops at once.\n".encode())
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let signals wait for the end of a batch: from now on there is something to save."""
@@ -119,6 +124,9 @@ class GracefulStop(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find out how many batches every process has: one may have one more."""
         if is_fit_validation(trainer):
+            self._validates_last = training_ends(trainer)
+            if self.signal and self._validates_last:
+                self._announce()
             self._val_batches = self._exchange.smallest(int(sum(trainer.num_val_batches)))
 
     def on_validation_batch_end(
@@ -131,7 +139,7 @@ class GracefulStop(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Stop with a checkpoint from before the validation, unless it is the last one."""
-        if not is_fit_validation(trainer) or batch_idx >= self._val_batches or training_ends(trainer):
+        if not is_fit_validation(trainer) or batch_idx >= self._val_batches or self._validates_last:
             return
         if signum := self._exchange.largest(self.signal):
             restart_validation(trainer)
@@ -147,5 +155,5 @@ class GracefulStop(Callback):
 def _how_to_resume(stopped: Stopped, step: int) -> str:
     if stopped.checkpoint is None:
         return f"stopped by {stopped.signal.name}; nothing was saved."
-    command = f"python -m nsmc_lightning fit --ckpt_path {stopped.checkpoint}"
+    command = f"python -m nsmc_lightning fit --ckpt_path {shlex.quote(stopped.checkpoint)}"
     return f"stopped by {stopped.signal.name} after step {step}; resume with:\n  {command}"
