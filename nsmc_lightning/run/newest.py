@@ -2,6 +2,7 @@
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,11 @@ def _written(checkpoint: Path) -> int:
 
 
 def _best(folder: Path) -> Path:
-    """Return the best checkpoint that the run's ``last.ckpt`` names, or else ``best.ckpt``."""
-    if (folder / "last.ckpt").is_file():
+    """Return the best checkpoint that the run's ``last.ckpt`` names, or else ``best.ckpt``.
+
+    A run that keeps several (``save_top_k``) has no ``best.ckpt``, or one of an earlier search for the best.
+    """
+    with suppress(UserError):  # a last.ckpt that is missing or broken: best.ckpt needs none
         states: dict[str, Any] = Checkpoint.read(str(folder / "last.ckpt")).content.get("callbacks", {})
         for key, state in states.items():
             if key.startswith("ModelCheckpoint") and state.get("monitor") and state["best_model_path"]:

@@ -65,6 +65,15 @@ def test_of_several_the_best_is_the_one_that_last_names(runs: Path) -> None:
     assert find_checkpoint(str(folder), "test") == str(kept)
 
 
+def test_a_broken_last_checkpoint_does_not_hide_the_best(runs: Path) -> None:
+    folder = runs / "klue" / "version_1" / "checkpoints"
+    (folder / "last.ckpt").write_bytes(b"cut short")
+    assert find_checkpoint(str(folder), "test") == str(folder / "best.ckpt")
+    (folder / "best.ckpt").rename(folder / "other.ckpt")
+    with pytest.raises(UserError, match=r"holds last\.ckpt, other\.ckpt"):
+        find_checkpoint(str(folder), "test")
+
+
 def test_a_missing_checkpoint_is_refused_with_the_folder_searched(runs: Path) -> None:
     with pytest.raises(UserError, match="no run below lightning_logs/none has a checkpoint"):
         find_checkpoint("last", "fit", name="none")
