@@ -1,14 +1,12 @@
 """A checkpoint of this package: its content, the settings it accepts, and the model rebuilt from it."""
 
-import hashlib
 import json
 import pickle
-import shutil
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,10 +17,9 @@ from nsmc_lightning.data.corpus import Label
 from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.files import whole_file, whole_folder
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.network import SequenceClassifier
-from nsmc_lightning.model.stored import ENCODER_CONFIG
+from nsmc_lightning.model.stored import ENCODER_CONFIG, stored_backbone
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
 RUN = "run"  # what the run came from: recipe, seed, checksums, versions, commit
@@ -178,44 +175,30 @@ class Checkpoint:
 
     # The model rebuilt from it
 
-    def backbone(self, cache_dir: Path) -> Path:
-        """Write encoder configuration and tokenizer to a folder that loads like a hub checkpoint, and return it.
+    @property
+    def backbone(self) -> dict[str, Any]:
+        """The ``model.backbone`` that builds the encoder, without the folder or hub id that it started from."""
+        return stored_backbone(dict(self.content))
 
-        The folder is named after its content and shared by all commands. Files in it that were changed or removed are
-        written again.
+    def write_tokenizer(self, folder: str) -> None:
+        """Write the tokenizer's files to ``folder``, with the ``config.json`` that AutoTokenizer looks for."""
+        files = {"config.json": self.content[ENCODER_CONFIG], **self.content[_DATA]["tokenizer_files"]}
+        for name, text in files.items():
+            (Path(folder) / Path(name).name).write_text(text, encoding="utf-8")
 
-        Raises:
-            UserError: ``cache_dir`` cannot be written.
-        """
-        texts = {"config.json": self.content[ENCODER_CONFIG], **self.content[_DATA]["tokenizer_files"]}
-        digest = hashlib.sha256("\0".join(f"{name}\0{text}" for name, text in sorted(texts.items())).encode())
-        folder = cache_dir / "backbones" / digest.hexdigest()[:16]
-        contents = {Path(name).name: text.encode() for name, text in texts.items()}
-        try:
-            if not folder.is_dir():
-                with whole_folder(folder) as temporary:
-                    for name, content in contents.items():
-                        (temporary / name).write_bytes(content)
-            _mend(contents, folder)
-        except OSError as error:
-            raise UserError(
-                f"{folder.parent}: cannot be written ({error.strerror or error}); give --data.cache_dir, or set "
-                "NSMC_LIGHTNING_CACHE."
-            ) from error
-        return folder
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """Load the tokenizer."""
+        with TemporaryDirectory() as folder:
+            self.write_tokenizer(folder)
+            return load_tokenizer(folder)
 
-    def rebuild(self, cache_dir: Path) -> tuple[SequenceClassifier, PreTrainedTokenizerFast]:
-        """Build the network in evaluation mode, and its tokenizer.
-
-        Raises:
-            UserError: ``cache_dir`` cannot be written.
-        """
-        folder, pooling = str(self.backbone(cache_dir)), self.settings["model"]["pooling"]
-        weights = self.content["state_dict"]
-        encoder = load_encoder(folder, pretrained=False, need_pooler=pooling == "pooler")
+    def network(self) -> SequenceClassifier:
+        """Build the network in evaluation mode."""
+        weights, pooling = self.content["state_dict"], self.settings["model"]["pooling"]
+        encoder = load_encoder(self.backbone, pretrained=False, need_pooler=pooling == "pooler")
         network = SequenceClassifier(encoder, len(weights["head.linear.bias"]), pooling)
         network.load_state_dict({name: weights[name] for name in network.state_dict()})  # without training metrics
-        return network.eval(), load_tokenizer(folder)
+        return network.eval()
 
 
 def _load(path: str) -> dict[str, Any]:
@@ -260,30 +243,3 @@ def _settings_of_modules(content: Mapping[str, Any], path: str) -> dict[str, Any
         "trainer": {"precision": None},
     }
     return {CLI_CONFIG: yaml.safe_dump(settings, allow_unicode=True), RUN: {"sha256": data["sha256"]}}
-
-
-def _mend(contents: Mapping[str, bytes], folder: Path) -> None:
-    """Replace the files that differ, each as a whole: other processes may be reading the folder."""
-    for path in folder.iterdir():
-        if path.name not in contents and not path.name.startswith("."):  # hidden files are not loaded
-            _remove(path)
-    for name, content in contents.items():
-        path = folder / name
-        if _content(path) != content:
-            if path.is_dir():
-                _remove(path)
-            with whole_file(path) as partial:
-                partial.write_bytes(content)
-
-
-def _content(path: Path) -> bytes | None:
-    with suppress(OSError):  # missing, a folder, not readable
-        return path.read_bytes()
-    return None
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

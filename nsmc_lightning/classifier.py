@@ -8,7 +8,6 @@ from torch import Tensor
 from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.data.batch import collate
 from nsmc_lightning.data.clean import clean_text
-from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import encode
 from nsmc_lightning.data.sampler import EvalSampler
 from nsmc_lightning.model.network import to_probabilities
@@ -31,7 +30,7 @@ class Classifier:
         self.labels = checkpoint.corpus["labels"]
         self.unit = checkpoint.corpus["korean_unit"]
         self.max_length = checkpoint.settings["data"]["max_length"]
-        self.network, self.tokenizer = checkpoint.rebuild(default_cache_dir())
+        self.network, self.tokenizer = checkpoint.network(), checkpoint.tokenizer()
 
     @torch.inference_mode()
     def probabilities(self, texts: Sequence[str]) -> Tensor:

@@ -1,8 +1,6 @@
 """Reading checkpoints: only this package's, and nothing in them runs."""
 
-import errno
 import os
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -60,57 +58,6 @@ def test_another_program_s_checkpoint_is_refused(missing: str, message: str, tmp
     torch.save({key: value for key, value in WHOLE.items() if key != missing}, tmp_path / "other.ckpt")
     with pytest.raises(UserError, match=message):
         Checkpoint.read(str(tmp_path / "other.ckpt"))
-
-
-def test_a_backbone_is_unpacked_once_and_stays_in_its_folder(tmp_path: Path) -> None:
-    files = {"tokenizer.json": "{}", "../outside.json": "{}"}
-    checkpoint = {**WHOLE, "NSMCDataModule": {"tokenizer_files": files}}
-    folder = Checkpoint("x.ckpt", checkpoint).backbone(tmp_path / "cache")
-    assert {path.name for path in folder.iterdir()} == {"config.json", "tokenizer.json", "outside.json"}
-    assert Checkpoint("x.ckpt", checkpoint).backbone(tmp_path / "cache") == folder
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-
-
-def test_a_folder_that_somebody_changed_is_mended(tmp_path: Path) -> None:
-    texts = {"tokenizer.json": '{"a": 1}', "tokenizer_config.json": "{}"}
-    checkpoint = {**WHOLE, "NSMCDataModule": {"tokenizer_files": texts}}
-    folder = Checkpoint("x.ckpt", checkpoint).backbone(tmp_path)
-    (folder / "config.json").unlink()
-    (folder / "tokenizer.json").write_text('{"a": 2}')
-    (folder / "tokenizer_config.json").unlink()
-    (folder / "tokenizer_config.json").mkdir()
-    (folder / "special_tokens_map.json").write_text("{}")
-    (folder / "templates").mkdir()
-    assert Checkpoint("x.ckpt", checkpoint).backbone(tmp_path) == folder
-    assert {path.name: path.read_text() for path in folder.iterdir()} == {"config.json": "{}", **texts}
-    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-
-
-def test_a_folder_may_be_mended_by_several_at_once_while_it_is_read(tmp_path: Path) -> None:
-    folder, text = Checkpoint("x.ckpt", WHOLE).backbone(tmp_path), '{"a": 1}'
-
-    def change_mend_and_read(number: int) -> set[str]:
-        seen = set()
-        for _ in range(50):
-            (folder / f"{number}.json").write_text("extra")
-            Checkpoint("x.ckpt", WHOLE).backbone(tmp_path)
-            seen.add((folder / "tokenizer.json").read_text())
-        return seen
-
-    (folder / "tokenizer.json").write_text('{"a": 2}')
-    with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(change_mend_and_read, [1, 2, 3, 4])) == [{text}] * 4
-
-
-def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr("os.rename", full)
-    with pytest.raises(
-        UserError, match=r"backbones: cannot be written \(No space left on device\); give --data\.cache"
-    ):
-        Checkpoint("x.ckpt", WHOLE).backbone(tmp_path)
 
 
 def test_a_checkpoint_brings_all_settings_to_training() -> None:

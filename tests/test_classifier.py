@@ -21,13 +21,22 @@ POSITIVE = {  # probability of each text, from `test --output` of that commit
 
 
 def test_an_earlier_checkpoint_says_what_it_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NSMC_LIGHTNING_CACHE", str(tmp_path))
+    monkeypatch.setenv("NSMC_LIGHTNING_CACHE", str(EARLIER / "cache"))  # below a file: a cache that cannot be written
+    monkeypatch.chdir(tmp_path)
     probabilities = Classifier(str(EARLIER)).probabilities([*POSITIVE])
     torch.testing.assert_close(probabilities[:, 1], torch.tensor([*POSITIVE.values()]), rtol=0, atol=1e-5)
 
 
-def test_python_s_way_to_load_a_checkpoint_gives_the_same_network(tmp_path: Path) -> None:
-    network, _ = Checkpoint.read(str(EARLIER)).rebuild(tmp_path)
+def test_a_tokenizer_leaves_no_file_whatever_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    checkpoint = Checkpoint.read(str(EARLIER))
+    checkpoint.content["NSMCDataModule"]["tokenizer_files"]["../outside.json"] = "{}"
+    assert len(checkpoint.tokenizer()) == checkpoint.backbone["vocab_size"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_python_s_way_to_load_a_checkpoint_gives_the_same_network() -> None:
+    network = Checkpoint.read(str(EARLIER)).network()
     module = BertClassifierModule.load_from_checkpoint(EARLIER)
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, module.state_dict()[name]), name

@@ -356,7 +356,9 @@ def test_a_run_that_ended_within_an_epoch_goes_on(recipe: Path, folder: Path) ->
     main([*args, "--trainer.max_steps=3"])
     last = folder / "logs" / "resumed" / "version_0" / "checkpoints" / "last.ckpt"
     main([*args, "--trainer.max_steps=5", "--ckpt_path", str(last)])
-    assert torch.load(last, weights_only=True)["global_step"] == 5
+    resumed = torch.load(last, weights_only=True)
+    assert resumed["global_step"] == 5
+    assert resumed["hyper_parameters"]["backbone"] == SMALL  # as it was given, for the table of runs
 
 
 def test_a_run_goes_on_with_another_batch_size_from_an_epoch_s_end(run: Path, tmp_path: Path) -> None:
@@ -466,10 +468,9 @@ def test_what_cannot_be_monitored_or_end_is_refused(recipe: Path, capsys: pytest
     assert "data.packed" in refused(padded, capsys)
 
 
-def test_too_long_is_refused_with_the_limit(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    message = refused(["fit", "--config", str(recipe), *LIMITS, "--data.max_length=41"], capsys)
-    assert "40" in message
-    assert "max_length" in message
+def test_too_long_is_refused_with_the_limit(recipe: Path, best: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for args in (["fit", "--config", str(recipe), *LIMITS], ["test", "--ckpt_path", best]):
+        assert "give --data.max_length 40 or less" in refused([*args, "--data.max_length=41"], capsys)
 
 
 def test_debug_alone_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

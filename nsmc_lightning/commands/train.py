@@ -5,6 +5,7 @@ import logging
 import os
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from jsonargparse import Namespace
@@ -18,7 +19,6 @@ from nsmc_lightning.commands.settings import refuse_seed, refuse_unwise, save_af
 from nsmc_lightning.commands.trainer import build_trainer
 from nsmc_lightning.commands.trust import restrict_imports
 from nsmc_lightning.data.corpus import NSMC
-from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.errors import UserError, parsing, running
 from nsmc_lightning.model.module import BertClassifierModule
@@ -79,8 +79,8 @@ def run(args: list[str]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in [*_EXPECTED, *(_EXPECTED_OF_EVALUATION if args[0] != "fit" else ())]:
         warnings.filterwarnings("ignore", message=message)
-    with running():
-        ClassifierCLI(CommandLine(restrict_imports(args)))
+    with running(), TemporaryDirectory() as folder:
+        ClassifierCLI(CommandLine(restrict_imports(args)), folder)
 
 
 class ClassifierCLI(LightningCLI):
@@ -88,13 +88,14 @@ class ClassifierCLI(LightningCLI):
 
     Args:
         line: the command line; the settings of its checkpoint are put in front.
+        folder: an empty one, for the files of the checkpoint's tokenizer.
 
     Raises:
         UserError: a key or value that is refused, or a checkpoint that is missing, unreadable or contradicted.
     """
 
-    def __init__(self, line: CommandLine) -> None:
-        self.line = line
+    def __init__(self, line: CommandLine, folder: str) -> None:
+        self.line, self.folder = line, folder
         self.command = line.command
         self.ckpt_path = line.last("--ckpt_path")
         if self.ckpt_path == "":
@@ -193,9 +194,9 @@ class ClassifierCLI(LightningCLI):
         self.checkpoint_text = self.command_parser.dump(_with_absolute_paths(config), skip_none=False)
         if self.checkpoint is not None:
             self.checkpoint.refuse(config.as_dict())
-            cache_dir = Path(config.data.cache_dir) if config.data.cache_dir else default_cache_dir()
-            config.model.backbone = config.data.tokenizer = str(self.checkpoint.backbone(cache_dir))
-            config.model.pretrained = False
+            self.checkpoint.write_tokenizer(self.folder)
+            config.data.tokenizer = self.folder
+            config.model.backbone, config.model.pretrained = self.checkpoint.backbone, False
 
     def _refuse_resume(self, config: Namespace) -> None:
         if self.checkpoint is not None:
@@ -219,13 +220,11 @@ class ClassifierCLI(LightningCLI):
         return trainer
 
     def after_instantiate_classes(self) -> None:
-        """Refuse a corpus with other labels than those that the checkpoint's classes stand for.
-
-        Whether its files are split as they were is checked where they are read.
-        """
+        """Refuse other labels than the checkpoint's; the data module refuses another corpus as it reads it."""
         if self.checkpoint is not None:
             self.checkpoint.refuse_labels(self.datamodule.corpus.labels)
             self.datamodule.parts.trained_on = self.checkpoint.trained_on
+            self.model.hparams.update(self.checkpoint.settings["model"])  # backbone and pretrained as they were given
 
     # Running
 
