@@ -90,12 +90,11 @@ class Checkpoint:
 
     def settings_for(self, command: str) -> str:
         """Return the settings that ``command`` starts from, as YAML: for evaluation no trainer's but the precision."""
-        settings = {key: value for key, value in self.settings.items() if key != "ckpt_path"}
-        if command != "fit":
-            precision = settings["trainer"]["precision"]
-            settings = {key: settings[key] for key in _EVALUATION_KEYS}
-            settings["trainer"] = {"precision": precision}
-            settings["data"] = {key: value for key, value in settings["data"].items() if key != "cache_dir"}
+        if command == "fit":
+            return self.content[CLI_CONFIG]
+        settings = {key: self.settings[key] for key in _EVALUATION_KEYS}
+        settings["trainer"] = {"precision": self.settings["trainer"]["precision"]}
+        settings["data"] = {key: value for key, value in settings["data"].items() if key != "cache_dir"}
         return yaml.safe_dump(settings, allow_unicode=True)
 
     def refuse(self, given: Mapping[str, Any]) -> None:

@@ -157,9 +157,14 @@ class ClassifierCLI(LightningCLI):
             self.config = parser.parse_args(args)
         config = self.config[self.command]
         refuse_seed(config.seed_everything)
+        # A checkpoint is named by an option alone, and by no config.yaml, so that each starts a new run: its settings go
+        # in front of all others, where Lightning would put them over the options.
         if config.ckpt_path and self.checkpoint is None:
-            raise UserError("ckpt_path is set in a config file: give it on the command line, --ckpt_path FILE.")
-        config.ckpt_path = None  # Lightning would take settings from the checkpoint, over the options beside it
+            raise UserError(
+                f"ckpt_path {config.ckpt_path} is in a file of settings: remove it there to start a new run, or give "
+                f"--ckpt_path {config.ckpt_path}."
+            )
+        config.ckpt_path = None
 
     def _tokenizer_of(self, backbone: str | dict[str, Any] | None) -> str | int:
         """A from-scratch backbone's vocabulary is trained, as large as its configuration says."""
@@ -181,7 +186,6 @@ class ClassifierCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Settle what parsing could not: names, paths, and what a checkpoint fixes."""
         config = self.config[self.command]
-        config.ckpt_path = self.ckpt_path
         if self.command == "fit":
             refuse_unwise(config)
             self._refuse_resume(config)
@@ -217,6 +221,7 @@ class ClassifierCLI(LightningCLI):
             resumed = Path(self.checkpoint.path), self.checkpoint.global_step
         config = self.config_init[self.command]
         trainer, self.stop, self.record = build_trainer(config, self.config_text, self.checkpoint_text, resumed)
+        self.record.ckpt_path = self.ckpt_path
         return trainer
 
     def after_instantiate_classes(self) -> None:

@@ -17,8 +17,8 @@ from nsmc_lightning.types import MEASURES
 class RunRecord(Callback):
     """Write ``config.yaml`` and ``run.json`` to the run's folder, and the same into each checkpoint.
 
-    ``run.json`` tells where the run came from: the recipe's name, the seed, the checksum of each file, the versions of
-    Python and of the libraries, and the commit of the code.
+    ``run.json`` tells where the run came from: the recipe's name, the seed, the checkpoint that it started from, the checksum
+    of each file, the versions of Python and of the libraries, and the commit of the code.
 
     At the end of ``fit`` the loggers receive the hyper-parameters once, with the dev metrics of the best checkpoint, so
     that TensorBoard's HParams tab compares runs by what they reached; without such a checkpoint, with the last ones.
@@ -37,6 +37,8 @@ class RunRecord(Callback):
         self.config = config
         self.checkpoint_config = checkpoint_config
         self.best = best
+        self.ckpt_path: str | None = None
+        """The checkpoint that the command starts from."""
         self.last: dict[str, float] = {}
         """Dev metrics of the last validation of this process's ``fit``."""
         self.run: dict[str, Any] = {}
@@ -52,6 +54,7 @@ class RunRecord(Callback):
         self.run = {
             "recipe": self.recipe,
             "seed": self.seed,
+            "ckpt_path": self.ckpt_path,
             "corpus": data.corpus.name,
             "sha256": data.checksums(),
             "versions": versions(),

@@ -1,5 +1,6 @@
 """A run that resumes under other settings than it was interrupted with, by main(args)."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +57,21 @@ def test_a_longer_plan_trains_on_at_its_own_rates(first: Path, capsys: pytest.Ca
     rates = metrics.groupby("step")["lr-AdamW/all_decay"].first().dropna()
     assert rates.index.tolist() == list(range(12, 18))  # 2 epochs of 6 batches in steps of 2, after 12 steps
     assert rates.tolist() == pytest.approx([0.003 * (18 - step) / (18 - 2) for step in range(12, 18)])  # 2 of warm-up
+
+
+def test_the_settings_of_a_resumed_run_start_a_new_one(first: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    last, runs = first / "checkpoints" / "last.ckpt", first.parents[1] / "again"
+    main(["fit", "--ckpt_path", str(last), "--name=again", "--trainer.max_epochs=3"])
+    config = runs / "version_0" / "config.yaml"
+    main(["fit", "--config", str(config), "--trainer.max_steps=1", "--trainer.limit_val_batches=1"])
+    records = [json.loads((runs / f"version_{i}" / "run.json").read_text(encoding="utf-8")) for i in range(2)]
+    assert [record["ckpt_path"] for record in records] == [str(last), None]
+    config.write_text(f"{config.read_text(encoding='utf-8')}\n".replace("ckpt_path: null", "ckpt_path: last"), "utf-8")
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", str(config)])
+    error = capsys.readouterr().err
+    assert "ckpt_path last is in a file of settings" in error
+    assert "--ckpt_path last" in error
 
 
 def test_steps_have_the_numbers_of_a_run_that_was_never_cut_off(first: Path) -> None:
