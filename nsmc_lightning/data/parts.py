@@ -145,8 +145,7 @@ class Parts:
     def _predict(self) -> pd.DataFrame:
         if self.predict_path is None:
             raise UserError("predict needs texts: give --data.predict_path FILE, or - for standard input.")
-        columns = self.corpus.text_column, self.corpus.id_column
-        return read_texts(self.predict_path, *columns, self.encoding, self.on_bad_rows)
+        return read_texts(self.predict_path, self.corpus, self.encoding, self.on_bad_rows)
 
     def _read(self, part: str) -> pd.DataFrame:
         path = self.path(part)

@@ -6,6 +6,7 @@ The suite tries the same 100 cases of each every time; ``make faults`` tries mor
 import os
 import unicodedata
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,10 +212,10 @@ def test_written_predictions_read_back_equal(texts: list[str], ending: str, tmp_
     probabilities = np.tile([0.25, 0.75], (len(texts), 1))
     path = tmp_path / f"out.{ending}"
     write_table(prediction_table(frame, ["no", "yes"], np.arange(len(texts)), probabilities), path)
-    back = read_texts(str(path), "text", "id")
+    back = read_texts(str(path), replace(CORPUS, id_column="id"))
     assert back["text"].tolist() == [text or None for text in texts]
     assert back["id"].tolist() == frame["id"].tolist()
-    labels = read_texts(str(path), "label", None)["text"].tolist()
+    labels = read_texts(str(path), replace(CORPUS, text_column="label"))["text"].tolist()
     assert labels == ["yes" if text.strip() else None for text in texts]
 
 
@@ -223,10 +224,10 @@ def test_written_predictions_read_back_equal(texts: list[str], ending: str, tmp_
 def test_any_bytes_are_read_or_refused(content: bytes, number: bool, kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"odd.{kind}"
     path.write_bytes(content)
-    column = 0 if number else "text"
+    asked = replace(CORPUS, id_column="id", text_column=0 if number else "text")
     for encoding in ("utf-8", "cp949", "utf-16"):
         try:
-            frame = read_texts(str(path), column, "id", encoding, on_bad_rows="skip")
+            frame = read_texts(str(path), asked, encoding, on_bad_rows="skip")
         except UserError as error:
             message = str(error)
         else:
