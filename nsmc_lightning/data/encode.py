@@ -24,8 +24,9 @@ _UNKNOWN_SAMPLE = 2_000  # reviews searched for unknown tokens: ±2 points at 95
 class Encoded:
     """The token ids of N reviews, special tokens included.
 
-    *Shape:* ``tokens`` uint16 or int32 (all tokens,), see :func:`token_dtype`; ``offsets`` int64 (N + 1,), review i is
-    ``tokens[offsets[i] : offsets[i + 1]]``; ``full_lengths`` int32 (N,), tokens before truncation.
+    *Shape:* ``tokens`` (all tokens,), uint16 if it can hold every id, as of Korean vocabularies, else int32; ``offsets``
+    int64 (N + 1,), review i is ``tokens[offsets[i] : offsets[i + 1]]``; ``full_lengths`` int32 (N,), tokens before
+    truncation.
     """
 
     tokens: np.ndarray
@@ -36,10 +37,6 @@ class Encoded:
     def lengths(self) -> np.ndarray:
         """Tokens of each review after truncation, int64 (N,)."""
         return np.diff(self.offsets)
-
-    def ids(self, row: int) -> np.ndarray:
-        """Return the token ids of one review, (T,), in the dtype of ``tokens``."""
-        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
 
 
 @dataclass(frozen=True)
@@ -83,27 +80,21 @@ def encode_part(
     )
 
 
-def token_dtype(largest_id: int) -> type[np.uint16] | type[np.int32]:
-    """Return the smallest type for ids up to ``largest_id``: uint16 for Korean vocabularies, int32 for multilingual."""
-    return np.uint16 if largest_id <= np.iinfo(np.uint16).max else np.int32
-
-
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int) -> Encoded:
     """Encode texts, each cut to ``max_length`` tokens including its special tokens.
 
     A special token spelled out in a text, such as "[SEP]", is encoded as plain text: see ``load_tokenizer``.
     """
     backend = tokenizer.backend_tokenizer  # faster: no Python list per review
-    dtype = token_dtype(max(tokenizer.get_vocab().values()))
     special = backend.num_special_tokens_to_add(False)
-    tokens: list[np.ndarray] = []
+    tokens = [np.zeros(0, dtype=np.int32)]
     lengths, full_lengths = (np.zeros(len(texts), dtype=np.int32) for _ in range(2))
     backend.no_padding()  # a tokenizer.json may turn it on
     backend.enable_truncation(max_length)
     for start in range(0, len(texts), _CHUNK):
         reviews = backend.encode_batch_fast(list(texts[start : start + _CHUNK]))
         rows = slice(start, start + len(reviews))
-        tokens.append(np.fromiter(chain.from_iterable(review.ids for review in reviews), dtype=dtype))
+        tokens.append(np.fromiter(chain.from_iterable(review.ids for review in reviews), dtype=np.int32))
         lengths[rows] = [len(review) for review in reviews]
         # What was cut off comes in pieces of at most max_length, each with special tokens of its own.
         full_lengths[rows] = [
@@ -112,4 +103,6 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length:
     backend.no_truncation()
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    return Encoded(np.concatenate(tokens) if tokens else np.zeros(0, dtype=dtype), offsets, full_lengths)
+    ids = np.concatenate(tokens)
+    smallest = np.uint16 if ids.max(initial=0) <= np.iinfo(np.uint16).max else np.int32
+    return Encoded(ids.astype(smallest), offsets, full_lengths)

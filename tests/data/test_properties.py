@@ -127,6 +127,10 @@ def test_no_text_is_on_both_sides_of_a_split(
 # Encoding
 
 
+def ids_of(encoded: Encoded, row: int) -> np.ndarray:
+    return encoded.tokens[encoded.offsets[row] : encoded.offsets[row + 1]]
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
     return train_tokenizer(pd.Series(["재미있는 영화", "지루한 영화 ㅠㅠ", "정말 좋다!"] * 20), 200)
@@ -138,7 +142,7 @@ def test_every_text_is_encoded(tokenizer: PreTrainedTokenizerFast, texts: list[s
     encoded = encode(tokenizer, cleaned, max_length)
     assert len(encoded.lengths) == len(texts)
     for row in range(len(texts)):
-        ids = encoded.ids(row)
+        ids = ids_of(encoded, row)
         assert 2 <= len(ids) <= max_length
         assert ids[0] == tokenizer.cls_token_id
         assert ids[-1] == tokenizer.sep_token_id
@@ -175,7 +179,7 @@ def test_a_batch_keeps_every_token_of_every_review_once(
     labels = np.arange(len(lengths)) % 3
     batch = collate(encoded, labels, chosen, 0, (rows, max(lengths) + wider) if packed else None)
     assert batch.packed == packed
-    assert unpacked(batch) == [encoded.ids(row).tolist() for row in chosen]
+    assert unpacked(batch) == [ids_of(encoded, row).tolist() for row in chosen]
     empty = batch.attention_mask == 0
     assert batch.num_tokens == int((~empty).sum()) == sum(lengths[row] for row in chosen)
     assert (batch.input_ids[empty] == 0).all()
