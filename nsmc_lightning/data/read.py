@@ -232,4 +232,4 @@ def _natural(file: Path) -> tuple[list[str | int], str]:
 
 
 def _unit(path: Path) -> str:
-    return "row" if path.suffix == ".parquet" else "line"
+    return "row" if path.suffix.lower() == ".parquet" else "line"
