@@ -117,9 +117,9 @@ def _store(path: Path, part: EncodedPart) -> None:
     with whole_file(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
-            tokens=part.encoded.tokens,
-            offsets=part.encoded.offsets,
-            full_lengths=part.encoded.full_lengths,
+            tokens=part.reviews.tokens,
+            offsets=part.reviews.offsets,
+            full_lengths=part.reviews.full_lengths,
             labels=part.labels,
             characters=part.characters,
             about=np.array(json.dumps({"counts": part.counts, "unknown": part.unknown})),
@@ -128,6 +128,6 @@ def _store(path: Path, part: EncodedPart) -> None:
 
 def _load(path: Path) -> EncodedPart:
     with np.load(path) as arrays:  # the zip format has a checksum for each array
-        encoded = Encoded(arrays["tokens"], arrays["offsets"], arrays["full_lengths"])
+        reviews = Encoded(arrays["tokens"], arrays["offsets"], arrays["full_lengths"])
         about = json.loads(str(arrays["about"]))
-        return EncodedPart(encoded, arrays["labels"], arrays["characters"], about["counts"], about["unknown"])
+        return EncodedPart(reviews, arrays["labels"], arrays["characters"], about["counts"], about["unknown"])

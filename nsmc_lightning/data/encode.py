@@ -24,7 +24,7 @@ _UNKNOWN_SAMPLE = 2_000  # reviews searched for unknown tokens: ±2 points at 95
 class Encoded:
     """The token ids of N reviews, special tokens included.
 
-    *Shape:* ``tokens`` (all tokens,), uint16 if it can hold every id, as of Korean vocabularies, else int32; ``offsets``
+    *Shape:* ``tokens`` (all tokens,), uint16 if that holds every id, as for Korean vocabularies, else int32; ``offsets``
     int64 (N + 1,), review i is ``tokens[offsets[i] : offsets[i + 1]]``; ``full_lengths`` int32 (N,), tokens before
     truncation.
     """
@@ -44,14 +44,14 @@ class EncodedPart:
     """The N reviews of a labelled part (train, dev or test), encoded.
 
     Args:
-        encoded: their tokens.
+        reviews: their tokens.
         labels: int64 (N,).
         characters: int32 (N,), length of each text after cleaning.
         counts: what cleaning did to the part's file.
         unknown: a warning about tokens unknown to the tokenizer, or None.
     """
 
-    encoded: Encoded
+    reviews: Encoded
     labels: np.ndarray
     characters: np.ndarray
     counts: dict[str, int]
@@ -72,7 +72,7 @@ def encode_part(
     texts = rows["text"].tolist()
     sample = rows["text"].sample(min(len(rows), _UNKNOWN_SAMPLE), random_state=0)
     return EncodedPart(
-        encoded=encode(tokenizer, texts, max_length),
+        reviews=encode(tokenizer, texts, max_length),
         labels=rows["label"].to_numpy(np.int64),
         characters=np.fromiter(map(len, texts), dtype=np.int32, count=len(texts)),
         counts=counts,

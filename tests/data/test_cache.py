@@ -30,7 +30,7 @@ def never() -> EncodedPart:
 
 def assert_equal(found: EncodedPart, expected: EncodedPart) -> None:
     for name in ("tokens", "offsets", "full_lengths"):
-        np.testing.assert_array_equal(getattr(found.encoded, name), getattr(expected.encoded, name), strict=True)
+        np.testing.assert_array_equal(getattr(found.reviews, name), getattr(expected.reviews, name), strict=True)
     np.testing.assert_array_equal(found.labels, expected.labels, strict=True)
     np.testing.assert_array_equal(found.characters, expected.characters, strict=True)
     assert (found.counts, found.unknown) == (expected.counts, expected.unknown)
