@@ -96,15 +96,12 @@ def rules_digest() -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path, folders: Sequence[str] = ()) -> str:
-    """Return the sha256 of a file's bytes, or of the names and bytes of the texts in a folder's ``folders``.
+def texts_digest(path: Path, folders: Sequence[str]) -> str:
+    """Return the sha256 of the names and bytes of the texts in those folders of ``path``.
 
     Raises:
         OSError: a file cannot be read.
     """
-    if not folders:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
     for text in sorted(text for folder in folders for text in (path / folder).glob("*.txt")):
         content = text.read_bytes()
