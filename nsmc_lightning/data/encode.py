@@ -25,8 +25,8 @@ class Encoded:
     """The token ids of N reviews, special tokens included.
 
     *Shape:* ``tokens`` (all tokens,), uint16 if that holds every id, as for Korean vocabularies, else int32;
-    ``offsets`` int64 (N + 1,), review i is ``tokens[offsets[i] : offsets[i + 1]]``; ``full_lengths`` int32 (N,), tokens before
-    truncation.
+    ``offsets`` int64 (N + 1,), review i is ``tokens[offsets[i] : offsets[i + 1]]``; ``full_lengths`` int32 (N,), tokens
+    before truncation.
     """
 
     tokens: np.ndarray
