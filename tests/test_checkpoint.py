@@ -167,5 +167,5 @@ def test_a_run_that_was_stopped_early_needs_more_patience() -> None:
 def test_weights_alone_cannot_be_trained_on() -> None:
     content = progress(3, 2, last_batch=True)
     del content["optimizer_states"]
-    with pytest.raises(UserError, match="weights alone"):
+    with pytest.raises(UserError, match="only weights"):
         Checkpoint("x.ckpt", content).refuse_plan(max_epochs=9, max_steps=-1, patience=3)
