@@ -92,7 +92,7 @@ class Checkpoint:
     # The settings it accepts
 
     def settings_for(self, command: str) -> str:
-        """Return the settings that ``command`` starts from, as YAML: all for fit, else of the trainer only precision."""
+        """Return the settings that ``command`` starts from, as YAML: for evaluation no trainer's but the precision."""
         settings = {key: value for key, value in self.settings.items() if key != "ckpt_path"}
         if command != "fit":
             precision = settings["trainer"]["precision"]
