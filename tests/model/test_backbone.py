@@ -234,5 +234,5 @@ def test_other_models_are_refused(kind: str) -> None:
 def test_shared_backbone(shared: Path, caplog: pytest.LogCaptureFixture) -> None:
     encoder = load_encoder(str(shared / "models" / "e5-small-ko"), pretrained=True, need_pooler=True)
     assert encoder.dtype == torch.float32
-    assert encoder_limits(encoder.config) == EncoderLimits(10645, 512, 2, 1)
+    assert encoder_limits(encoder.config) == EncoderLimits(10645, 512, 1)
     assert not caplog.records

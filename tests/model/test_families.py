@@ -14,22 +14,22 @@ from nsmc_lightning.types import EncoderLimits
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({"model_type": "bert"}, EncoderLimits(30522, 512, 2, 0)),
-        ({"model_type": "bert", "max_position_embeddings": 300, "pad_token_id": 1}, EncoderLimits(30522, 300, 2, 1)),
-        ({"model_type": "electra", "vocab_size": 40}, EncoderLimits(40, 512, 2, 0)),
-        ({"model_type": "distilbert"}, EncoderLimits(30522, 512, 0, 0)),
+        ({"model_type": "bert"}, EncoderLimits(30522, 512, 0)),
+        ({"model_type": "bert", "max_position_embeddings": 300, "pad_token_id": 1}, EncoderLimits(30522, 300, 1)),
+        ({"model_type": "electra", "vocab_size": 40}, EncoderLimits(40, 512, 0)),
+        ({"model_type": "distilbert"}, EncoderLimits(30522, 512, 0)),
         (
             {"model_type": "roberta", "max_position_embeddings": 514, "type_vocab_size": 1},
-            EncoderLimits(50265, 512, 1, 1),
+            EncoderLimits(50265, 512, 1),
         ),
         (
             {"model_type": "xlm-roberta", "max_position_embeddings": 514, "type_vocab_size": 1, "vocab_size": 9},
-            EncoderLimits(9, 512, 1, 1),
+            EncoderLimits(9, 512, 1),
         ),
         # Its table starts with two rows for padding, whatever pad_token_id is.
-        ({"model_type": "mpnet", "pad_token_id": 0, "max_position_embeddings": 514}, EncoderLimits(30527, 512, 0, 0)),
-        ({"model_type": "deberta-v2", "position_biased_input": False}, EncoderLimits(128100, None, 0, 0)),
-        ({"model_type": "modernbert"}, EncoderLimits(50368, 8192, 0, 50283)),
+        ({"model_type": "mpnet", "pad_token_id": 0, "max_position_embeddings": 514}, EncoderLimits(30527, 512, 0)),
+        ({"model_type": "deberta-v2", "position_biased_input": False}, EncoderLimits(128100, None, 0)),
+        ({"model_type": "modernbert"}, EncoderLimits(50368, 8192, 50283)),
     ],
 )
 def test_limits(keys: dict[str, Any], expected: EncoderLimits) -> None:

@@ -428,7 +428,7 @@ def test_hyper_parameters_are_plain(bert: dict[str, Any]) -> None:
     module = BertClassifierModule(bert, class_weights=[1.0, 2.0])
     assert module.hparams["backbone"] == bert
     assert {type(value) for value in module.hparams.values()} <= {str, int, float, bool, list, dict, type(None)}
-    assert module.limits == EncoderLimits(600, 40, 2, 0, packs_rows=True)
+    assert module.limits == EncoderLimits(600, 40, 0, packs_rows=True)
 
 
 # Logging, precision, compilation, processes
