@@ -81,7 +81,7 @@ def test_the_shared_backbone_passes(shared: Path) -> None:
     tokenizer = load_tokenizer(str(shared / "models" / "e5-small-ko"))
     config = json.loads((shared / "models" / "e5-small-ko" / "config.json").read_text())
     check_tokenizer(tokenizer, 128)
-    assert check_limits(tokenizer, EncoderLimits(config["vocab_size"], 512, 2, config["pad_token_id"]), 128) is None
+    assert check_limits(tokenizer, EncoderLimits(config["vocab_size"], 512, config["pad_token_id"]), 128) is None
 
 
 def test_unknown_share(trained: PreTrainedTokenizerFast) -> None:
