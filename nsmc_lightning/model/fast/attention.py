@@ -22,7 +22,7 @@ from nsmc_lightning.model.fast.dropout import kept_scale
 
 SHORT_TEXTS = "short_texts"
 """Name of this attention among those of transformers."""
-_LONGEST = 256  # tokens; scores of longer texts would take much memory, which torch's attention does not need
+_LONGEST = 256  # tokens; for longer texts torch's attention needs less memory, and is as fast
 _MAX_GROUPS = 4
 _GROUP_COST = 3000  # in scores of one head: the fixed cost of a group's operations
 
