@@ -1,5 +1,6 @@
-"""Files and folders that appear only when they are complete, and locks on files."""
+"""Files and folders that appear only when they are complete, and locks and checksums of files."""
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -57,6 +58,16 @@ def whole_folder(folder: Path) -> Iterator[Path]:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def file_digest(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hex.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def new_name(folder: Path) -> Path:

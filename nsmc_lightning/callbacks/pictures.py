@@ -42,7 +42,7 @@ class Pictures(Callback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         part = data.encoded["train"]
-        figure = draw_lengths(part.characters, part.encoded.full_lengths, data.max_length)
+        figure = draw_lengths(part.characters, part.reviews.full_lengths, data.max_length)
         logger.experiment.add_figure("train/lengths", figure, trainer.global_step)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -43,7 +43,7 @@ class PredictionWriter(Callback):
     """
 
     def __init__(self, output: str | None = None) -> None:
-        if output is not None and Path(output).suffix not in FORMATS:
+        if output is not None and Path(output).suffix.lower() not in FORMATS:
             raise UserError(f"--output {output}: the ending decides the format; give one of {', '.join(FORMATS)}.")
         self.output = output
         self.path: Path | None = None
@@ -146,12 +146,13 @@ def _writable(text: object) -> object:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table in the format of the path's ending; an older file is replaced once the new one is complete."""
+    suffix = path.suffix.lower()
     with whole_file(path) as partial:
-        if path.suffix == ".parquet":
+        if suffix == ".parquet":
             table.to_parquet(partial, index=False)
-        elif path.suffix == ".jsonl":
+        elif suffix == ".jsonl":
             table.to_json(partial, orient="records", lines=True, force_ascii=False, double_precision=15)
         else:
             # Texts in quotes: the csv module does not quote a carriage return, which readers take for a line's end.
-            separator = "\t" if path.suffix == ".tsv" else ","
+            separator = "\t" if suffix == ".tsv" else ","
             table.to_csv(partial, index=False, sep=separator, quoting=csv.QUOTE_NONNUMERIC)

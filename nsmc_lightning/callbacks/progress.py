@@ -9,11 +9,15 @@ from lightning.pytorch.callbacks import ProgressBar
 
 
 class ProgressLines(ProgressBar):
-    """Print a line to standard error for each 10 % of an epoch: batches done, time elapsed and remaining."""
+    """Print a line to standard error for each 10 % of an epoch: batches done, time elapsed and remaining.
+
+    The validations of ``fit`` print nothing.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._started = 0.0
+        self._batches = 0  # since then; a run that resumes within an epoch has done others before
         self._tenths = 0
         self._enabled = True
 
@@ -26,17 +30,18 @@ class ProgressLines(ProgressBar):
 
     def _start(self) -> None:
         self._started = time.monotonic()
-        self._tenths = 0
+        self._batches = self._tenths = 0
 
     def _advance(self, what: str, done: int, total: float) -> None:
         if not self._enabled or total in (0, float("inf")):
             return
+        self._batches += 1
         tenths = int(done * 10 // total)
         if tenths == self._tenths:
             return
         self._tenths = tenths
         elapsed = time.monotonic() - self._started
-        remaining = elapsed / done * (total - done)
+        remaining = elapsed / self._batches * (total - done)
         line = f"{what}: {100 * done / total:3.0f} %  {done}/{int(total)} batches"
         print(f"{line}  {_clock(elapsed)} elapsed, {_clock(remaining)} remaining", file=sys.stderr, flush=True)
 
@@ -51,6 +56,22 @@ class ProgressLines(ProgressBar):
     ) -> None:
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
         self._advance(f"fit, epoch {epoch}", batch_idx + 1, trainer.num_training_batches)
+
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self._start()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if trainer.state.fn == "validate":
+            self._advance("validate", batch_idx + 1, trainer.num_val_batches[dataloader_idx])
 
     def on_test_batch_end(
         self,

@@ -96,15 +96,12 @@ def rules_digest() -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path, folders: Sequence[str] = ()) -> str:
-    """Return the sha256 of a file's bytes, or of the names and bytes of the texts in a folder's ``folders``.
+def texts_digest(path: Path, folders: Sequence[str]) -> str:
+    """Return the sha256 of the names and bytes of the texts in those folders of ``path``.
 
     Raises:
         OSError: a file cannot be read.
     """
-    if not folders:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
     for text in sorted(text for folder in folders for text in (path / folder).glob("*.txt")):
         content = text.read_bytes()
@@ -117,9 +114,9 @@ def _store(path: Path, part: EncodedPart) -> None:
     with whole_file(path) as partial, partial.open("wb") as file:
         np.savez(
             file,
-            tokens=part.encoded.tokens,
-            offsets=part.encoded.offsets,
-            full_lengths=part.encoded.full_lengths,
+            tokens=part.reviews.tokens,
+            offsets=part.reviews.offsets,
+            full_lengths=part.reviews.full_lengths,
             labels=part.labels,
             characters=part.characters,
             about=np.array(json.dumps({"counts": part.counts, "unknown": part.unknown})),
@@ -128,6 +125,6 @@ def _store(path: Path, part: EncodedPart) -> None:
 
 def _load(path: Path) -> EncodedPart:
     with np.load(path) as arrays:  # the zip format has a checksum for each array
-        encoded = Encoded(arrays["tokens"], arrays["offsets"], arrays["full_lengths"])
+        reviews = Encoded(arrays["tokens"], arrays["offsets"], arrays["full_lengths"])
         about = json.loads(str(arrays["about"]))
-        return EncodedPart(encoded, arrays["labels"], arrays["characters"], about["counts"], about["unknown"])
+        return EncodedPart(reviews, arrays["labels"], arrays["characters"], about["counts"], about["unknown"])

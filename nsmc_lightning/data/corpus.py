@@ -62,7 +62,7 @@ class Corpus:
         header: whether the first line of a tsv or csv names the columns.
         repair_quotes: undo a second layer of CSV quoting in the published files (NSMC).
         generate: generate the files instead of downloading them.
-        licence: licence or citation, for reports.
+        licence: licence or citation of the texts, which checkpoints keep.
         korean_unit: the word for one text in Korean output.
 
     Raises:

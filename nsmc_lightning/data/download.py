@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from nsmc_lightning.data.corpus import Source
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.files import PARTIAL, lock, whole_folder
+from nsmc_lightning.files import PARTIAL, file_digest, lock, whole_folder
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two chunks
 _CHUNK = 1 << 16  # bytes
@@ -78,7 +78,7 @@ def _download(url: str, target: Path, sha256: str | None) -> None:
             if target.is_file():
                 return  # another run downloaded it while this one waited
             _download_rest(url, partial)
-            found = pooch.file_hash(str(partial))
+            found = file_digest(partial)
             if sha256 not in (None, found):
                 partial.unlink()
                 raise UserError(

@@ -24,8 +24,9 @@ _UNKNOWN_SAMPLE = 2_000  # reviews searched for unknown tokens: ±2 points at 95
 class Encoded:
     """The token ids of N reviews, special tokens included.
 
-    *Shape:* ``tokens`` uint16 or int32 (all tokens,), see :func:`token_dtype`; ``offsets`` int64 (N + 1,), review i is
-    ``tokens[offsets[i] : offsets[i + 1]]``; ``full_lengths`` int32 (N,), tokens before truncation.
+    *Shape:* ``tokens`` (all tokens,), uint16 if that holds every id, as for Korean vocabularies, else int32;
+    ``offsets`` int64 (N + 1,), review i is ``tokens[offsets[i] : offsets[i + 1]]``; ``full_lengths`` int32 (N,), tokens
+    before truncation.
     """
 
     tokens: np.ndarray
@@ -37,24 +38,20 @@ class Encoded:
         """Tokens of each review after truncation, int64 (N,)."""
         return np.diff(self.offsets)
 
-    def ids(self, row: int) -> np.ndarray:
-        """Return the token ids of one review, (T,), in the dtype of ``tokens``."""
-        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
-
 
 @dataclass(frozen=True)
 class EncodedPart:
     """The N reviews of a labelled part (train, dev or test), encoded.
 
     Args:
-        encoded: their tokens.
+        reviews: their tokens.
         labels: int64 (N,).
         characters: int32 (N,), length of each text after cleaning.
         counts: what cleaning did to the part's file.
         unknown: a warning about tokens unknown to the tokenizer, or None.
     """
 
-    encoded: Encoded
+    reviews: Encoded
     labels: np.ndarray
     characters: np.ndarray
     counts: dict[str, int]
@@ -75,17 +72,12 @@ def encode_part(
     texts = rows["text"].tolist()
     sample = rows["text"].sample(min(len(rows), _UNKNOWN_SAMPLE), random_state=0)
     return EncodedPart(
-        encoded=encode(tokenizer, texts, max_length),
+        reviews=encode(tokenizer, texts, max_length),
         labels=rows["label"].to_numpy(np.int64),
         characters=np.fromiter(map(len, texts), dtype=np.int32, count=len(texts)),
         counts=counts,
         unknown=unknown_warning(tokenizer, sample.tolist()),
     )
-
-
-def token_dtype(largest_id: int) -> type[np.uint16] | type[np.int32]:
-    """Return the smallest type for ids up to ``largest_id``: uint16 for Korean vocabularies, int32 for multilingual."""
-    return np.uint16 if largest_id <= np.iinfo(np.uint16).max else np.int32
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int) -> Encoded:
@@ -94,16 +86,15 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length:
     A special token spelled out in a text, such as "[SEP]", is encoded as plain text: see ``load_tokenizer``.
     """
     backend = tokenizer.backend_tokenizer  # faster: no Python list per review
-    dtype = token_dtype(max(tokenizer.get_vocab().values()))
     special = backend.num_special_tokens_to_add(False)
-    tokens: list[np.ndarray] = []
+    tokens = [np.zeros(0, dtype=np.int32)]
     lengths, full_lengths = (np.zeros(len(texts), dtype=np.int32) for _ in range(2))
     backend.no_padding()  # a tokenizer.json may turn it on
     backend.enable_truncation(max_length)
     for start in range(0, len(texts), _CHUNK):
         reviews = backend.encode_batch_fast(list(texts[start : start + _CHUNK]))
         rows = slice(start, start + len(reviews))
-        tokens.append(np.fromiter(chain.from_iterable(review.ids for review in reviews), dtype=dtype))
+        tokens.append(np.fromiter(chain.from_iterable(review.ids for review in reviews), dtype=np.int32))
         lengths[rows] = [len(review) for review in reviews]
         # What was cut off comes in pieces of at most max_length, each with special tokens of its own.
         full_lengths[rows] = [
@@ -112,4 +103,6 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length:
     backend.no_truncation()
     offsets = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum(lengths, out=offsets[1:])
-    return Encoded(np.concatenate(tokens) if tokens else np.zeros(0, dtype=dtype), offsets, full_lengths)
+    ids = np.concatenate(tokens)
+    smallest = np.uint16 if ids.max(initial=0) <= np.iinfo(np.uint16).max else np.int32
+    return Encoded(ids.astype(smallest), offsets, full_lengths)

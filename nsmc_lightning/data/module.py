@@ -1,9 +1,9 @@
 """NSMCDataModule: from a corpus's files to batches, in order."""
 
-import hashlib
 import logging
 import os
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.loader import build_loader
 from nsmc_lightning.data.preflight import check_limits, check_tokenizer
-from nsmc_lightning.data.resume import Place, find_place, order_of, refuse_another_order
+from nsmc_lightning.data.resume import Place, correct_loops, find_place, order_of, refuse_another_order
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.signature import checked_settings
 from nsmc_lightning.types import Batch, EncoderLimits
 
+_PARTS = {"fit": ["train", "dev"], "validate": ["dev"], "test": ["test"], "predict": ["predict"]}
 _LIMITS_MISSING = "padded batches: give the data module limits=module.limits to pack rows"
 _NOT_PACKABLE = "padded batches: this model does not take packed rows"
 
@@ -45,7 +46,7 @@ class NSMCDataModule(LightningDataModule):
         tokenizer: hub id or folder of a tokenizer, or a number: train a vocabulary of so many pieces on the training
             part. Follows ``model.backbone`` on the command line.
         corpus: the data set, as in ``configs/corpus``; None is NSMC.
-        data_dir: folder of the corpus's files; None downloads them to the cache.
+        data_dir: folder of the corpus's files; None downloads or generates them in the cache.
         cache_dir: folder for downloads and tokens; None is ``$NSMC_LIGHTNING_CACHE`` or the user's cache folder.
         max_length: tokens a review is cut to, special tokens included.
         batch_size: reviews in a training batch, per device.
@@ -96,9 +97,9 @@ class NSMCDataModule(LightningDataModule):
         self.limits = limits
         self.tokenizer: PreTrainedTokenizerFast | None = None
         self.encoded: dict[str, EncodedPart] = {}
-        self.data: dict[str, ReviewDataset] = {}
-        folder = Path(data_dir) if data_dir is not None else None
-        folder = self.cache_dir / "demo" if self.corpus.generate == "demo" else folder
+        self.datasets: dict[str, ReviewDataset] = {}
+        self._demo = self.cache_dir / "demo" if self.corpus.generate == "demo" and data_dir is None else None
+        folder = Path(data_dir) if data_dir is not None else self._demo
         self.parts = Parts(
             self.corpus, folder, self.cache_dir, dev_fraction, split_seed, predict_path, encoding, on_bad_rows
         )
@@ -113,20 +114,26 @@ class NSMCDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Fetch the files that the trainer's command needs; Lightning calls it in one process per machine."""
         assert self.trainer is not None
-        if self.corpus.generate == "demo":
-            write_demo(self.cache_dir / "demo")
-        command = self.trainer.state.fn
-        for part in () if command == "predict" else ("test",) if command == "test" else ("train", "dev"):
-            self.parts.path(part)
+        if self._demo is not None:
+            write_demo(self._demo)
+        assert self.trainer.state.fn is not None
+        for part in _PARTS[self.trainer.state.fn]:
+            if part != "predict":
+                self.parts.path(part)
 
     def setup(self, stage: str) -> None:
         """Load the tokenizer and encode the parts that ``stage`` (fit, validate, test or predict) needs, once."""
+        processes = self.trainer.world_size if self.trainer is not None else 1
+        if stage == "predict" and self.parts.predict_path == "-" and processes > 1:
+            raise UserError(
+                f"data.predict_path -: {processes} processes cannot share standard input; give a file, or "
+                "--trainer.devices 1."
+            )
         if self.tokenizer is None:
             self.tokenizer = self._load_tokenizer()
-        needed = {"fit": ("train", "dev"), "validate": ("dev",), "test": ("test",), "predict": ("predict",)}[stage]
-        for part in needed:
-            if part not in self.data:
-                self.data[part] = self._dataset(part, self.tokenizer)
+        for part in _PARTS[stage]:
+            if part not in self.datasets:
+                self.datasets[part] = self._dataset(part, self.tokenizer)
 
     def _load_tokenizer(self) -> PreTrainedTokenizerFast:
         name = self.hparams["tokenizer"]
@@ -147,7 +154,7 @@ class NSMCDataModule(LightningDataModule):
         self.parts.refuse_other_rows(part)
         self.encoded[part] = encoded = self._encoded(part, tokenizer)
         self._report(part)
-        return ReviewDataset(encoded.encoded, encoded.labels, pad_token_id)
+        return ReviewDataset(encoded.reviews, encoded.labels, pad_token_id)
 
     def _encoded(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
         def make() -> EncodedPart:
@@ -171,7 +178,7 @@ class NSMCDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Return random batches, in an order that depends on the seed and the epoch."""
-        dataset, sampler = self.data["train"], self._train_sampler()
+        dataset, sampler = self.datasets["train"], self._train_sampler()
         self._order = order_of(sampler, self.max_length)
         sampler.resume_at(self._place.epoch, None if self._place.complete else self._place.batches)
         if isinstance(sampler, StratifiedSampler):
@@ -185,7 +192,7 @@ class NSMCDataModule(LightningDataModule):
         assert self.trainer is not None
         packs = self.hparams["packed"] and self.limits is not None and self.limits.packs_rows
         return (StratifiedSampler if packs else LengthGroupedSampler)(
-            self.data["train"].encoded.lengths,
+            self.datasets["train"].encoded.lengths,
             self.hparams["batch_size"],
             seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # set by seed_everything, read by Lightning's samplers too
             rank=self.trainer.global_rank,
@@ -206,7 +213,7 @@ class NSMCDataModule(LightningDataModule):
 
     def _eval_loader(self, part: str) -> DataLoader[Batch]:
         assert self.trainer is not None
-        dataset, rank, world_size = self.data[part], self.trainer.global_rank, self.trainer.world_size
+        dataset, rank, world_size = self.datasets[part], self.trainer.global_rank, self.trainer.world_size
         if len(dataset) < world_size:
             raise UserError(f"{len(dataset)} rows for {world_size} processes: use fewer devices.")
         sampler = EvalSampler(dataset.encoded.lengths, self.hparams["max_tokens"], rank, world_size)
@@ -222,7 +229,6 @@ class NSMCDataModule(LightningDataModule):
         """Return what a checkpoint needs of the data, as plain types: corpus, settings, checksums, tokenizer, order."""
         if self.tokenizer is None:
             return {}
-        files = tokenizer_files(self.tokenizer)
         settings = {key: value for key, value in self.hparams.items() if key != "tokenizer" and key[0] != "_"}
         for key in ("data_dir", "cache_dir"):  # the checkpoint may be used from another folder
             settings[key] = os.path.abspath(settings[key]) if settings[key] is not None else None
@@ -230,10 +236,15 @@ class NSMCDataModule(LightningDataModule):
             "corpus": asdict(self.corpus),
             "settings": settings,
             "sha256": self.checksums(),
-            "tokenizer_files": files,
-            "tokenizer_sha256": hashlib.sha256(files["tokenizer.json"].encode()).hexdigest(),
+            "tokenizer_files": self._tokenizer_files,
             "order": self._order,
         }
+
+    @cached_property
+    def _tokenizer_files(self) -> dict[str, str]:
+        """Written once, not for each checkpoint: a vocabulary may be of 250,000 pieces."""
+        assert self.tokenizer is not None
+        return tokenizer_files(self.tokenizer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Find the place in the epoch at which ``fit`` resumes; the rest of the state is for ``Checkpoint``.
@@ -244,7 +255,8 @@ class NSMCDataModule(LightningDataModule):
         if self.trainer is None or self.trainer.state.fn != "fit":
             return
         sampler = self._train_sampler()
-        self._place = find_place(self.trainer, len(sampler))
+        correct_loops(self.trainer, len(sampler))
+        self._place = find_place(self.trainer)
         if self._place.batches and not self._place.complete:
             stored = state_dict.get("order") or {"reviews": state_dict["position"][2]}  # position: early versions
             refuse_another_order(stored, order_of(sampler, self.max_length))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nsmc_lightning.data.cache import file_digest
+from nsmc_lightning.data.cache import texts_digest
 from nsmc_lightning.data.clean import clean_test, clean_train, has_text
 from nsmc_lightning.data.corpus import Corpus, OnBadRows, Source
 from nsmc_lightning.data.download import fetch
@@ -14,6 +14,7 @@ from nsmc_lightning.data.read import read_labelled, read_texts
 from nsmc_lightning.data.split import split_rows
 from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
+from nsmc_lightning.files import file_digest
 
 TEST_SEED = 0  # of the split of a corpus without a test part: with the run's seed the test set would change
 
@@ -145,8 +146,7 @@ class Parts:
     def _predict(self) -> pd.DataFrame:
         if self.predict_path is None:
             raise UserError("predict needs texts: give --data.predict_path FILE, or - for standard input.")
-        columns = self.corpus.text_column, self.corpus.id_column
-        return read_texts(self.predict_path, *columns, self.encoding, self.on_bad_rows)
+        return read_texts(self.predict_path, self.corpus, self.encoding, self.on_bad_rows)
 
     def _read(self, part: str) -> pd.DataFrame:
         path = self.path(part)
@@ -158,7 +158,7 @@ class Parts:
 
     def _digest(self, path: Path) -> str:
         try:
-            return file_digest(path, self._values if self.corpus.format == "folders" else [])
+            return texts_digest(path, self._values) if self.corpus.format == "folders" else file_digest(path)
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
 

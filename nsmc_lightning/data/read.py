@@ -21,6 +21,8 @@ _FORMATS: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", 
 _SHOWN = 3  # bad rows named in the warning
 _NAMED = 10  # columns named in an error
 
+_TAB = "contains a tab. If this is a table, give it the ending .tsv; if it is a text a line, replace tabs by spaces."
+
 _log = logging.getLogger(__name__)
 
 
@@ -44,21 +46,16 @@ def read_labelled(path: Path, corpus: Corpus) -> pd.DataFrame:
     return _rows(str(path), _unit(path), table, columns, "error")
 
 
-def read_texts(
-    path: str,
-    text_column: Name,
-    id_column: Name | None,
-    encoding: str = "utf-8",
-    on_bad_rows: OnBadRows = "error",
-) -> pd.DataFrame:
+def read_texts(path: str, corpus: Corpus, encoding: str = "utf-8", on_bad_rows: OnBadRows = "error") -> pd.DataFrame:
     """Read texts to predict; every row of the input is a row of the result, also rows without text.
 
     Args:
         path: txt (a text a line), tsv, csv, jsonl or parquet by its ending; ``-`` is standard input, a text a line. A
-            txt whose first line names a text column beside others, as in NSMC's own files, is read as tsv.
-        text_column: name of the text column; if there is none, text, document, sentence, review or comments. A number
-            is a column of a tsv or csv whose first line names none of these and is then a row like the others.
-        id_column: name or number of the id column; if there is none, rows are numbered from 0.
+            txt is read as a table if its first line names a text column beside others, as in NSMC's own files, or is a
+            labelled row of a corpus without header.
+        corpus: names the text column; if there is none, text, document, sentence, review or comments. A number is a
+            column of a tsv or csv whose first line names none of these and is then a row like the others. Also names
+            the id column; if there is none, rows are numbered from 0.
         encoding: of the file; parquet has its own.
         on_bad_rows: what to do with rows that cannot be read, or whose text is longer than ``LONGEST_TEXT``: error, or
             skip, which warns and leaves their text, and the id if there is an id column, empty.
@@ -67,40 +64,48 @@ def read_texts(
         Columns ``id`` (str), ``text`` (str or None), ``line`` (int), as :func:`read_labelled`.
 
     Raises:
-        UserError: as :func:`read_labelled`, or there is no text column.
+        UserError: as :func:`read_labelled`, there is no text column, or a text a line contains a tab: labels of a table
+            would become part of the texts.
     """
     if path == "-":
         return _read_lines("standard input", decoded(sys.stdin.buffer.read(), "standard input", encoding), on_bad_rows)
     suffix = Path(path).suffix.lower()
-    if suffix in (".txt", ""):
+    if suffix not in (".txt", ""):
+        kind = _FORMATS.get(suffix)
+        if kind is None:
+            raise UserError(f"{path}: the ending decides the format; give txt, {', '.join(s[1:] for s in _FORMATS)}.")
+    else:
         text = decoded(content(Path(path)), path, encoding)
-        if not _begins_as_table(text):
+        kind = _table_format(text.split("\n", 1)[0], corpus)
+        if kind is None:
             return _read_lines(path, text, on_bad_rows)
-        _log.info(f"{path}: its first line names columns; read as tsv.")
-        suffix = ".tsv"
-    if suffix not in _FORMATS:
-        raise UserError(f"{path}: the ending decides the format; give txt, {', '.join(s[1:] for s in _FORMATS)}.")
-    return _read_table(path, _FORMATS[suffix], text_column, id_column, encoding, on_bad_rows)
+        _log.info(f"{path}: its first line is that of a table; read as {kind}.")
+    return _read_table(path, kind, corpus, encoding, on_bad_rows)
 
 
-def _read_table(
-    path: str, kind: Format, text_column: Name, id_column: Name | None, encoding: str, on_bad_rows: OnBadRows
-) -> pd.DataFrame:
-    candidates = (text_column, *TEXT_COLUMNS)
-    header = None if isinstance(text_column, int) else True
-    wanted = {*candidates, *([] if id_column is None else [id_column])}
+def _read_table(path: str, kind: Format, corpus: Corpus, encoding: str, on_bad_rows: OnBadRows) -> pd.DataFrame:
+    candidates = (corpus.text_column, *TEXT_COLUMNS)
+    header = None if isinstance(corpus.text_column, int) else True
+    wanted = {*candidates, *([] if corpus.id_column is None else [corpus.id_column])}
     table = _with_names(open_table(Path(path), kind, header, encoding, wanted))
     names = table.names or []
-    columns = {"text": next((name for name in candidates if name in names), text_column)}
-    if id_column is not None and id_column in names:
-        columns["id"] = id_column
+    columns = {"text": next((name for name in candidates if name in names), corpus.text_column)}
+    if corpus.id_column is not None and corpus.id_column in names:
+        columns["id"] = corpus.id_column
     return _rows(path, _unit(Path(path)), table, columns, on_bad_rows)
 
 
-def _begins_as_table(text: str) -> bool:
-    """Whether the first line, split at tabs, names a text column beside others."""
-    names = text.split("\n", 1)[0].removesuffix("\r").split("\t")
-    return len(names) > 1 and any(name in TEXT_COLUMNS for name in names)
+def _table_format(line: str, corpus: Corpus) -> Format | None:
+    """The format of a txt whose first line names a text column beside others, or is a labelled row of the corpus."""
+    labels = {label.value for label in corpus.labels}
+    separators: dict[Format, str] = {"tsv": "\t", **({"csv": ","} if corpus.format == "csv" else {})}
+    for kind, separator in separators.items():
+        fields: dict[Name | None, str] = dict(enumerate(line.removesuffix("\r").split(separator)))
+        is_header = not {corpus.text_column, *TEXT_COLUMNS}.isdisjoint(fields.values())
+        is_row = corpus.text_column in fields and fields.get(corpus.label_column) in labels
+        if len(fields) > 1 and (is_header or is_row):
+            return kind
+    return None
 
 
 def _read_lines(name: str, text: str, on_bad_rows: OnBadRows) -> pd.DataFrame:
@@ -125,7 +130,10 @@ def _lines(text: str) -> Iterator[Record | BadRow]:
     if lines[-1] == "":
         lines.pop()  # a line end at the end of the file
     for line, one in enumerate(lines, start=1):
-        yield Record(line, {"text": one.removesuffix("\r")})
+        if "\t" in one:
+            yield BadRow(line, _TAB)
+        else:
+            yield Record(line, {"text": one.removesuffix("\r")})
 
 
 def _read_folders(path: Path, labels: list[str], encoding: str) -> pd.DataFrame:
@@ -224,4 +232,4 @@ def _natural(file: Path) -> tuple[list[str | int], str]:
 
 
 def _unit(path: Path) -> str:
-    return "row" if path.suffix == ".parquet" else "line"
+    return "row" if path.suffix.lower() == ".parquet" else "line"

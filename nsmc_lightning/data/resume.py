@@ -24,8 +24,17 @@ class Place(NamedTuple):
     complete: bool = False
 
 
-def find_place(trainer: Trainer, batches_per_epoch: int) -> Place:
-    """Return where ``trainer`` resumes from its checkpoint, and correct the loops' state that it restores afterwards.
+def find_place(trainer: Trainer) -> Place:
+    """Return where ``trainer`` resumes from its checkpoint, whose loops' state is corrected."""
+    loop = _loaded_fit_loop(trainer)
+    batches = loop["epoch_loop.batch_progress"]
+    return Place(
+        loop["epoch_progress"]["current"]["processed"], batches["current"]["processed"], batches["is_last_batch"]
+    )
+
+
+def correct_loops(trainer: Trainer, batches_per_epoch: int) -> None:
+    """Correct the loops' state of the checkpoint that ``trainer`` resumes from.
 
     Args:
         trainer: is about to restore its loops.
@@ -37,7 +46,7 @@ def find_place(trainer: Trainer, batches_per_epoch: int) -> Place:
         if isinstance(limit, int)
         else int(batches_per_epoch * (1.0 if limit is None else limit))
     )
-    return _settle(_loaded_fit_loop(trainer), num_batches)
+    _correct(_loaded_fit_loop(trainer), num_batches)
 
 
 def _loaded_fit_loop(trainer: Trainer) -> dict[str, Any]:
@@ -46,8 +55,8 @@ def _loaded_fit_loop(trainer: Trainer) -> dict[str, Any]:
     return trainer._checkpoint_connector._loaded_checkpoint["loops"]["fit_loop"]
 
 
-def _settle(loop: dict[str, Any], num_batches: int) -> Place:
-    """Read where a checkpoint was written, and correct, in place, what Lightning 2.6 would resume from wrongly.
+def _correct(loop: dict[str, Any], num_batches: int) -> None:
+    """Correct, in place, what Lightning 2.6 would resume from wrongly.
 
     Lightning continues to count from the batches of the old run: with another number of batches per epoch it would
     train again on reviews of a complete epoch. It would skip the rest of an epoch that ``max_steps`` cut off, and under
@@ -69,7 +78,6 @@ def _settle(loop: dict[str, Any], num_batches: int) -> Place:
         done = num_batches if complete else 0
         batches["current"] = dict.fromkeys(batches["current"], done)
         batches["is_last_batch"] = complete
-    return Place(epoch["processed"], done, complete)
 
 
 def order_of(sampler: TrainSampler, max_length: int) -> dict[str, Any]:

@@ -304,7 +304,7 @@ def start_ours(job: Job) -> Result:
     start = time.perf_counter()
     trainer.fit(module, datamodule=data)
     rate = job.steps * job.batch_size / window.window.seconds
-    reviews = len(data.data["train"]) + len(data.data["dev"])
+    reviews = len(data.datasets["train"]) + len(data.datasets["dev"])
     seconds = {"first_batch": window.window.first_batch - start, "first_step": window.window.first_step - start}
     return {**seconds, "reviews_per_second": rate, "reviews": reviews}
 
@@ -320,7 +320,7 @@ def padding_of_all(job: Job) -> Result:
     for batch in data.train_dataloader():
         tokens += batch.num_tokens
         slots += batch.input_ids.numel()
-    lengths = data.data["train"].encoded.lengths
+    lengths = data.datasets["train"].encoded.lengths
     torch.manual_seed(SEED)
     grouped = np.array(list(LengthGroupedSampler(job.batch_size, lengths=lengths.tolist())))
     return {

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import torch
 
 _PACKAGES = ("torch", "lightning", "transformers", "accelerate", "tokenizers")
+_BFLOAT16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
 
 
 def describe(threads: int) -> list[str]:
@@ -22,13 +23,23 @@ def describe(threads: int) -> list[str]:
     return lines
 
 
+def bfloat16_products() -> str | None:
+    """Name the processor's instructions for bfloat16 products; None if it has none, or is not known."""
+    flags = _cpuinfo("flags").split()
+    return next((name for flag, name in _BFLOAT16.items() if flag in flags), None)
+
+
 def _cpu() -> str:
+    capability = torch.backends.cpu.get_cpu_capability()
+    kinds = ["AVX-512" if capability == "AVX512" else capability, bfloat16_products()]
+    name = _cpuinfo("model name") or platform.processor() or platform.machine()
+    return f"{name} ({', '.join(kind for kind in kinds if kind)})"
+
+
+def _cpuinfo(key: str) -> str:
+    """The first processor's entry, empty where there is none, as outside Linux."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+            return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
     except OSError:
-        names = []
-    flags = (
-        "AVX-512" if torch.backends.cpu.get_cpu_capability() == "AVX512" else torch.backends.cpu.get_cpu_capability()
-    )
-    return f"{names[0] if names else platform.processor() or platform.machine()} ({flags})"
+        return ""

@@ -84,8 +84,19 @@ class _Corpora:
         return str(path if path.exists() else write_corpus(self.reviews, count, path.parent))
 
 
-def make_plan(reviews: Path, pretrained: Path, folder: Path, threads: int, quick: bool) -> Plan:
-    """Writes reviews and random backbones into ``folder`` and says what is to be measured there."""
+def make_plan(
+    reviews: Path, pretrained: Path, folder: Path, threads: int, quick: bool, precisions: tuple[str, ...]
+) -> Plan:
+    """Writes reviews and random backbones into ``folder`` and plans what is measured on them.
+
+    Args:
+        reviews: NSMC's ratings_train.txt.
+        pretrained: folder of the small backbone.
+        folder: for what is written.
+        threads: of each contender.
+        quick: tiny sizes, one round.
+        precisions: 32-true and bf16-mixed, on a CPU; a GPU is measured in bf16-mixed.
+    """
     on_gpu = torch.cuda.is_available()
     sizes = _QUICK if quick else _GPU if on_gpu else _CPU
     corpora = _Corpora(reviews, folder)
@@ -100,9 +111,13 @@ def make_plan(reviews: Path, pretrained: Path, folder: Path, threads: int, quick
     groups = []
     if small.is_dir() and not on_gpu:
         job = replace(base, backbone=str(small), steps=sizes.small, corpus=corpora.first(sizes.training))
-        groups += _training_on_cpu(job, small.name)[: 1 if quick else None]
         predicted = replace(job, corpus=corpora.first(sizes.predict))
-        groups.append(_prediction(predicted, small.name, (1, 32)))
+        if "32-true" in precisions:
+            groups += _training_on_cpu(job, small.name)[: 1 if quick else None]
+            groups.append(_prediction(predicted, small.name, (1, 32)))
+        if "bf16-mixed" in precisions:
+            groups += _training_in_half(replace(job, precision="bf16-mixed"), small.name)
+            groups.append(_prediction(replace(predicted, precision="bf16-mixed"), f"{small.name}, bf16-mixed", (32,)))
     if on_gpu:
         job = replace(base, backbone=str(large), steps=sizes.large, precision="bf16-mixed")
         smallest = min(sizes.gpu_batch_sizes)
@@ -113,7 +128,7 @@ def make_plan(reviews: Path, pretrained: Path, folder: Path, threads: int, quick
         groups.append(_prediction(predicted, large.name, (1, 32, 256)))
     else:
         job = replace(base, backbone=str(large), steps=sizes.large, corpus=corpora.first(sizes.training))
-        groups.append(_training_of_large(job))
+        groups += [_training_of_large(replace(job, precision=precision)) for precision in precisions]
     return Plan(groups, *_single(job, corpora, sizes, small if small.is_dir() else large), sizes.rounds, notes)
 
 
@@ -141,9 +156,20 @@ def _training_by_all(job: Job) -> tuple[Job, ...]:
     )
 
 
+def _training_in_half(job: Job, name: str) -> list[Group]:
+    return [
+        Group(
+            f"Fit, {name}, {job.precision}, attention dropout {dropout}",
+            "The same precision and attention dropout on both sides.",
+            tuple(replace(job, contender=kind, attention_dropout=dropout) for kind in ("fit_ours", "fit_grouped")),
+        )
+        for dropout in (0.0, 0.1)
+    ]
+
+
 def _training_of_large(job: Job) -> Group:
     return Group(
-        "Fit, BERT-base",
+        "Fit, BERT-base" if job.precision == "32-true" else f"Fit, BERT-base, {job.precision}",
         "12 layers × 768, random weights, a vocabulary of 32,000; attention dropout 0 on both sides.",
         tuple(replace(job, contender=contender, attention_dropout=0.0) for contender in ("fit_ours", "fit_grouped")),
     )

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from contenders import Job
+from machine import bfloat16_products
 from plan import Plan, make_plan
 from report import Results, write_report
 
@@ -29,7 +30,9 @@ def main() -> None:
     options = _options()
     threads = options.threads or len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        plan = make_plan(options.reviews, options.backbone, Path(folder), threads, options.quick)
+        plan = make_plan(
+            options.reviews, options.backbone, Path(folder), threads, options.quick, tuple(options.precision)
+        )
         results = Results(plan.rounds if options.rounds is None else options.rounds)
         for number in range(results.rounds):
             _take_turns(plan, number, results)
@@ -43,6 +46,13 @@ def _options() -> argparse.Namespace:
     shared = Path(os.environ.get("NSMC_SHARED", ROOT.parent / "shared"))
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="tiny sizes, one round: does it work at all?")
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        choices=["32-true", "bf16-mixed"],
+        default=["32-true", *(["bf16-mixed"] if bfloat16_products() else [])],
+        help="on a CPU; by default float32, and bf16-mixed if the processor has bfloat16 products",
+    )
     parser.add_argument("--rounds", type=int, help="how often each contender runs; 3, or 1 with --quick")
     parser.add_argument("--threads", type=int, help="of each contender; all cores by default")
     parser.add_argument(

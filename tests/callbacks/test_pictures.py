@@ -56,8 +56,8 @@ class TinyData(LightningDataModule):
         self.save_hyperparameters()
         self.corpus = SimpleNamespace(label_names=["negative", "positive", "글쎄"])
         self.labels = torch.arange(ROWS) % CLASSES
-        encoded = SimpleNamespace(full_lengths=np.arange(50, 90, 2))
-        self.encoded = {"train": SimpleNamespace(characters=np.arange(1, 21), encoded=encoded)}
+        reviews = SimpleNamespace(full_lengths=np.arange(50, 90, 2))
+        self.encoded = {"train": SimpleNamespace(characters=np.arange(1, 21), reviews=reviews)}
         self.max_length = max_length
 
     def _loader(self) -> DataLoader[Any]:

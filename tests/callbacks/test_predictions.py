@@ -1,6 +1,7 @@
 """The predictions file: every row in input order; the file is complete or absent."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,17 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: p
         write_table(pd.DataFrame({"a": [2]}), path)
     assert path.read_bytes() == old
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [("x.CSV", pd.read_csv), ("x.Tsv", pd.read_table), ("x.JSONL", pd.read_json), ("x.PARQUET", pd.read_parquet)],
+)
+def test_the_case_of_an_ending_does_not_matter(name: str, read: Callable[..., pd.DataFrame], tmp_path: Path) -> None:
+    assert PredictionWriter(name).output == name
+    write_table(FRAME[["id", "label"]], tmp_path / name)
+    back = read(tmp_path / name, lines=True) if name == "x.JSONL" else read(tmp_path / name)
+    assert back.to_dict("list") == FRAME[["id", "label"]].to_dict("list")
 
 
 def test_an_unknown_ending_is_refused_before_anything_runs() -> None:

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
 
 from nsmc_lightning.callbacks.progress import ProgressLines
 
@@ -31,3 +33,37 @@ def test_a_disabled_bar_prints_nothing(capsys: pytest.CaptureFixture[str]) -> No
     progress.disable()
     run_test(progress, 1)
     assert capsys.readouterr().err == ""
+
+
+def test_the_remaining_time_of_a_resumed_epoch_counts_only_its_own_batches(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    trainer: Any = SimpleNamespace(current_epoch=0, max_epochs=1, num_training_batches=100)
+    progress = ProgressLines()
+    progress.on_train_start(trainer, ANY)
+    for batch in (88, 89):  # ten seconds for each
+        now += 10
+        progress.on_train_batch_end(trainer, ANY, ANY, ANY, batch)
+    assert "90/100 batches  0:20 elapsed, 1:40 remaining" in capsys.readouterr().err
+
+
+def test_validate_prints_its_progress_and_the_validations_of_fit_do_not(capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        max_epochs=1,
+        limit_train_batches=4,
+        limit_val_batches=2,
+        val_check_interval=2,
+        callbacks=[ProgressLines()],
+    )
+    trainer.fit(BoringModel())
+    assert re.findall(r"(\S+).*?:.* (\d)/\d batches", capsys.readouterr().err) == [
+        ("fit,", f"{i}") for i in range(1, 5)
+    ]
+    trainer.validate(BoringModel(), verbose=False)
+    assert re.findall(r"(\S+):.* (\d)/2 batches", capsys.readouterr().err) == [("validate", "1"), ("validate", "2")]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from nsmc_lightning.data import cache
-from nsmc_lightning.data.cache import TokenCache, file_digest, rules_digest
+from nsmc_lightning.data.cache import TokenCache, rules_digest, texts_digest
 from nsmc_lightning.data.encode import Encoded, EncodedPart
 
 KEY = {"file": "abc", "max_length": 16}
@@ -30,7 +30,7 @@ def never() -> EncodedPart:
 
 def assert_equal(found: EncodedPart, expected: EncodedPart) -> None:
     for name in ("tokens", "offsets", "full_lengths"):
-        np.testing.assert_array_equal(getattr(found.encoded, name), getattr(expected.encoded, name), strict=True)
+        np.testing.assert_array_equal(getattr(found.reviews, name), getattr(expected.reviews, name), strict=True)
     np.testing.assert_array_equal(found.labels, expected.labels, strict=True)
     np.testing.assert_array_equal(found.characters, expected.characters, strict=True)
     assert (found.counts, found.unknown) == (expected.counts, expected.unknown)
@@ -122,24 +122,19 @@ def test_a_write_that_fails_costs_one_warning_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_digest_of_a_file_is_its_sha256(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")  # FIPS 180-4, example B.1
-    assert file_digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-
 def test_digest_of_a_folder_covers_names_and_bytes_of_its_labels_texts(tmp_path: Path) -> None:
     for file in ("neg/1.txt", "pos/2.txt", "unsup/3.txt"):
         (tmp_path / file).parent.mkdir()
         (tmp_path / file).write_text("좋다", encoding="utf-8")
-    digests = [file_digest(tmp_path, ["neg", "pos"])]
+    digests = [texts_digest(tmp_path, ["neg", "pos"])]
     (tmp_path / "unsup" / "4.txt").touch()
-    assert file_digest(tmp_path, ["neg", "pos"]) == digests[0]
+    assert texts_digest(tmp_path, ["neg", "pos"]) == digests[0]
     (tmp_path / "pos" / "2.txt").write_text("싫다", encoding="utf-8")
-    digests.append(file_digest(tmp_path, ["neg", "pos"]))
+    digests.append(texts_digest(tmp_path, ["neg", "pos"]))
     os.rename(tmp_path / "pos" / "2.txt", tmp_path / "pos" / "5.txt")
-    digests.append(file_digest(tmp_path, ["neg", "pos"]))
+    digests.append(texts_digest(tmp_path, ["neg", "pos"]))
     os.rename(tmp_path / "pos" / "5.txt", tmp_path / "neg" / "5.txt")
-    digests.append(file_digest(tmp_path, ["neg", "pos"]))
+    digests.append(texts_digest(tmp_path, ["neg", "pos"]))
     assert len(set(digests)) == 4
 
 

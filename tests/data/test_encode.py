@@ -5,10 +5,14 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from nsmc_lightning.data.encode import encode
+from nsmc_lightning.data.encode import Encoded, encode
 from nsmc_lightning.data.tokenizer import train_tokenizer
 
 TEXTS = ["정말 재미있는 영화였어요", "", "[SEP] 라고 쓴 리뷰", "아 지루해 " * 30]
+
+
+def ids(encoded: Encoded, row: int) -> np.ndarray:
+    return encoded.tokens[encoded.offsets[row] : encoded.offsets[row + 1]]
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +24,19 @@ def test_ids_are_those_of_one_text_at_a_time(tokenizer) -> None:
     encoded = encode(tokenizer, TEXTS, max_length=16)
     for row, text in enumerate(TEXTS):
         one = tokenizer(text, truncation=True, max_length=16, split_special_tokens=True)["input_ids"]
-        assert encoded.ids(row).tolist() == one
+        assert ids(encoded, row).tolist() == one
 
 
 def test_truncation_keeps_the_closing_token_and_the_full_length(tokenizer) -> None:
     encoded = encode(tokenizer, TEXTS, max_length=16)
-    assert encoded.ids(3)[-1] == tokenizer.sep_token_id
+    assert ids(encoded, 3)[-1] == tokenizer.sep_token_id
     assert encoded.lengths[3] == 16
     assert encoded.full_lengths[3] == len(tokenizer(TEXTS[3])["input_ids"]) > 16
 
 
 def test_a_special_token_spelled_out_stays_text(tokenizer) -> None:
     encoded = encode(tokenizer, TEXTS, max_length=16)
-    assert (encoded.ids(2) == tokenizer.sep_token_id).sum() == 1
+    assert (ids(encoded, 2) == tokenizer.sep_token_id).sum() == 1
 
 
 def test_no_texts_give_no_tokens(tokenizer) -> None:
@@ -42,13 +46,18 @@ def test_no_texts_give_no_tokens(tokenizer) -> None:
     assert np.array_equal(encoded.lengths, [])
 
 
-@pytest.mark.parametrize(("largest", "dtype"), [(65_535, np.uint16), (65_536, np.int32)])
-def test_tokens_take_the_smallest_type_that_holds_the_vocabulary(largest: int, dtype: type) -> None:
-    backend = Tokenizer(models.WordLevel({"[UNK]": 0, "흔한": 1, "드문": largest}, unk_token="[UNK]"))
+@pytest.mark.parametrize(
+    ("texts", "dtype"),
+    [(["가장 흔한", "흔한"], np.uint16), (["드문 흔한", "흔한"], np.int32)],
+    ids=["16 bits", "32 bits"],
+)
+def test_tokens_take_the_smallest_type_that_holds_their_ids(texts: list[str], dtype: type) -> None:
+    ids = {"[UNK]": 0, "흔한": 1, "가장": 65_535, "드문": 65_536}
+    backend = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    encoded = encode(PreTrainedTokenizerFast(tokenizer_object=backend), ["드문 흔한", "흔한"], max_length=16)
+    encoded = encode(PreTrainedTokenizerFast(tokenizer_object=backend), texts, max_length=16)
     assert encoded.tokens.dtype == dtype
-    assert encoded.tokens.tolist() == [largest, 1, 1]
+    assert encoded.tokens.tolist() == [ids[word] for text in texts for word in text.split()]
 
 
 def test_a_tokenizer_s_own_padding_is_ignored_and_truncation_is_reset(tokenizer) -> None:

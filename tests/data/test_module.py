@@ -1,12 +1,16 @@
 """NSMCDataModule: parts in order, the test part untouched by fit, batches, and the token cache."""
 
 import hashlib
+import io
+import json
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -96,9 +100,37 @@ def test_training_rows_are_packed_if_the_model_takes_them(
     caplog.clear()
     batches = list(module.train_dataloader())
     assert {batch.packed for batch in batches} == {is_packed}
-    assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(len(module.data["train"])))
+    assert sorted(torch.cat([batch.rows for batch in batches]).tolist()) == list(range(len(module.datasets["train"])))
     messages = [record.message for record in caplog.records if "padded" in record.message]
     assert [warning in message for message in messages] == ([] if warning is None else [True])
+
+
+def test_several_processes_cannot_share_standard_input(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO("좋다\n".encode()))
+    monkeypatch.setattr("sys.stdin", stdin)
+    module = data(folder, predict_path="-")
+    module.trainer = SimpleNamespace(world_size=2)  # type: ignore[assignment]
+    with pytest.raises(UserError, match=r"predict_path -: 2 processes .* give a file, or --trainer\.devices 1"):
+        module.setup("predict")
+    assert stdin.read() == "좋다\n"
+
+
+def test_a_generated_corpus_is_read_from_the_user_s_folder_where_one_is_given(folder: Path) -> None:
+    corpus = Corpus("demo", Source("train.csv"), LABELS, format="csv", generate="demo")
+    module = data(folder, corpus, cache_dir=str(folder / "cache"))
+    module.trainer.state.fn = TrainerFn.FITTING
+    module.prepare_data()
+    assert not (folder / "cache").exists()
+    assert module.parts.path("train") == folder / "train.csv"
+
+
+def test_each_checkpoint_holds_the_tokenizer_s_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = data(folder)
+    module.setup("fit")
+    files = module.state_dict()["tokenizer_files"]
+    assert json.loads(files["tokenizer.json"])["model"]["vocab"] == module.tokenizer.get_vocab()
+    monkeypatch.setattr(module.tokenizer, "save_pretrained", None)  # they are not written again
+    assert module.state_dict()["tokenizer_files"] == files
 
 
 def test_an_encoder_that_the_tokenizer_does_not_fit_is_refused(folder: Path) -> None:
@@ -218,9 +250,10 @@ def test_cached_tokens_are_those_of_each_text_alone(folder: Path, tokenizer: str
     module.setup("fit")
     assert not module.parts.counts
     part, one_by_one = module.encoded["train"], AutoTokenizer.from_pretrained(tokenizer)
+    tokens = np.split(part.reviews.tokens, part.reviews.offsets[1:-1])
     for row, (text, label) in enumerate(module.parts.rows("train")[["text", "label"]].itertuples(index=False)):
-        assert part.encoded.ids(row).tolist() == one_by_one(text, truncation=True, max_length=12)["input_ids"]
-        assert part.encoded.full_lengths[row] == len(one_by_one(text)["input_ids"])
+        assert tokens[row].tolist() == one_by_one(text, truncation=True, max_length=12)["input_ids"]
+        assert part.reviews.full_lengths[row] == len(one_by_one(text)["input_ids"])
         assert part.characters[row] == len(text)
         assert part.labels[row] == label
 
@@ -306,7 +339,7 @@ def _setup_at_once(folder: Path, tokenizer: str, barrier: Any, answers: Any) -> 
     module = cached(folder, tokenizer)
     barrier.wait(timeout=600)
     module.setup("fit")
-    answers.put(hashlib.sha256(module.encoded["train"].encoded.tokens.tobytes()).hexdigest())
+    answers.put(hashlib.sha256(module.encoded["train"].reviews.tokens.tobytes()).hexdigest())
 
 
 def test_two_processes_may_set_up_at_once(folder: Path, tokenizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,7 +363,7 @@ def test_a_cache_that_cannot_be_written_costs_one_warning(
     (folder / "cache" / "tokens").write_text("a file in its place", encoding="utf-8")
     module = cached(folder, tokenizer)
     module.setup("fit")
-    assert len(module.data["train"]) > 0
+    assert len(module.datasets["train"]) > 0
     assert sum("cannot keep tokens" in record.message for record in caplog.records) == 1
 
 

@@ -113,7 +113,6 @@ def test_another_training_file_than_the_checkpoint_s_is_refused(part: str, train
         ({"format": "tsv"}, "format is 'tsv'"),
         ({"header": False}, "header is False"),
         ({"repair_quotes": True}, "repair_quotes is True"),
-        ({"labels": LABELS[::-1]}, "labels are"),
     ],
 )
 def test_another_reading_or_split_than_the_checkpoint_s_is_refused(

@@ -6,6 +6,7 @@ The suite tries the same 100 cases of each every time; ``make faults`` tries mor
 import os
 import unicodedata
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,10 @@ def test_no_text_is_on_both_sides_of_a_split(
 # Encoding
 
 
+def ids_of(encoded: Encoded, row: int) -> np.ndarray:
+    return encoded.tokens[encoded.offsets[row] : encoded.offsets[row + 1]]
+
+
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
     return train_tokenizer(pd.Series(["재미있는 영화", "지루한 영화 ㅠㅠ", "정말 좋다!"] * 20), 200)
@@ -137,7 +142,7 @@ def test_every_text_is_encoded(tokenizer: PreTrainedTokenizerFast, texts: list[s
     encoded = encode(tokenizer, cleaned, max_length)
     assert len(encoded.lengths) == len(texts)
     for row in range(len(texts)):
-        ids = encoded.ids(row)
+        ids = ids_of(encoded, row)
         assert 2 <= len(ids) <= max_length
         assert ids[0] == tokenizer.cls_token_id
         assert ids[-1] == tokenizer.sep_token_id
@@ -174,7 +179,7 @@ def test_a_batch_keeps_every_token_of_every_review_once(
     labels = np.arange(len(lengths)) % 3
     batch = collate(encoded, labels, chosen, 0, (rows, max(lengths) + wider) if packed else None)
     assert batch.packed == packed
-    assert unpacked(batch) == [encoded.ids(row).tolist() for row in chosen]
+    assert unpacked(batch) == [ids_of(encoded, row).tolist() for row in chosen]
     empty = batch.attention_mask == 0
     assert batch.num_tokens == int((~empty).sum()) == sum(lengths[row] for row in chosen)
     assert (batch.input_ids[empty] == 0).all()
@@ -211,10 +216,10 @@ def test_written_predictions_read_back_equal(texts: list[str], ending: str, tmp_
     probabilities = np.tile([0.25, 0.75], (len(texts), 1))
     path = tmp_path / f"out.{ending}"
     write_table(prediction_table(frame, ["no", "yes"], np.arange(len(texts)), probabilities), path)
-    back = read_texts(str(path), "text", "id")
+    back = read_texts(str(path), replace(CORPUS, id_column="id"))
     assert back["text"].tolist() == [text or None for text in texts]
     assert back["id"].tolist() == frame["id"].tolist()
-    labels = read_texts(str(path), "label", None)["text"].tolist()
+    labels = read_texts(str(path), replace(CORPUS, text_column="label"))["text"].tolist()
     assert labels == ["yes" if text.strip() else None for text in texts]
 
 
@@ -223,10 +228,10 @@ def test_written_predictions_read_back_equal(texts: list[str], ending: str, tmp_
 def test_any_bytes_are_read_or_refused(content: bytes, number: bool, kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"odd.{kind}"
     path.write_bytes(content)
-    column = 0 if number else "text"
+    asked = replace(CORPUS, id_column="id", text_column=0 if number else "text")
     for encoding in ("utf-8", "cp949", "utf-16"):
         try:
-            frame = read_texts(str(path), column, "id", encoding, on_bad_rows="skip")
+            frame = read_texts(str(path), asked, encoding, on_bad_rows="skip")
         except UserError as error:
             message = str(error)
         else:

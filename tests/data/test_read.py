@@ -17,6 +17,7 @@ from nsmc_lightning.errors import UserError
 
 CORPUS = Corpus("small", Source("train.tsv"), [Label("0", "no"), Label("1", "yes")], id_column="id")
 HEADER = "id\ttext\tlabel\n"
+NO_HEADER = replace(CORPUS, header=False, text_column=1, label_column=0, id_column=None)
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_folders(tmp_path: Path) -> None:
 
 def test_every_line_of_a_txt_is_a_row(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbf" + '좋다\r\n\n"인용\u2028부호\x85\n  \n끝'.encode()
-    assert table(read_texts(str(write(tmp_path / "in.txt", content)), "document", "id")) == [
+    assert table(read_texts(str(write(tmp_path / "in.txt", content)), NSMC)) == [
         ("0", "좋다", 1),
         ("1", None, 2),
         ("2", '"인용\u2028부호\x85', 3),
@@ -137,36 +138,74 @@ def test_every_line_of_a_txt_is_a_row(tmp_path: Path) -> None:
 def test_a_txt_that_names_its_columns_is_a_table(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "nsmc_lightning")
     path = str(write(tmp_path / "ratings_test.txt", "\ufeffid\tdocument\tlabel\r\n7\t좋다\t1\r\n8\t\t0\r\n"))
-    assert table(read_texts(path, "document", "id")) == [("7", "좋다", 2), ("8", None, 3)]
-    assert [record.getMessage() for record in caplog.records] == [f"{path}: its first line names columns; read as tsv."]
+    assert table(read_texts(path, NSMC)) == [("7", "좋다", 2), ("8", None, 3)]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path}: its first line is that of a table; read as tsv."
+    ]
 
 
-@pytest.mark.parametrize("first", ["document", "a\tb", "the document\tis long", "text,label"])
+@pytest.mark.parametrize(
+    ("corpus", "content", "expected"),
+    [
+        (NO_HEADER, "0\t좋은 영화\n1\t나쁜\n", [("0", "좋은 영화", 1), ("1", "나쁜", 2)]),
+        (
+            replace(NO_HEADER, text_column=0, label_column=2),
+            "가\tx\t1\r\n나\t\t0\r\n",
+            [("0", "가", 1), ("1", "나", 2)],
+        ),
+        (replace(NO_HEADER, format="csv"), '0,"좋은, 영화"\n', [("0", "좋은, 영화", 1)]),
+        (replace(CORPUS, text_column="mytext"), "no\tmytext\ty\n1\t좋은 영화\t1\n", [("0", "좋은 영화", 2)]),
+        (replace(CORPUS, text_column="mytext", format="csv"), "id,mytext\n7,가\n", [("7", "가", 2)]),
+    ],
+    ids=["label first", "text first", "csv", "named", "named csv"],
+)
+def test_a_txt_laid_out_as_the_corpus_is_a_table(
+    tmp_path: Path, corpus: Corpus, content: str, expected: list[Any]
+) -> None:
+    assert table(read_texts(str(write(tmp_path / "in.txt", content)), corpus)) == expected
+
+
+@pytest.mark.parametrize("content", ["no\tmytext\ty\n1\t좋다\t1\n", "0\t좋다\n", "첫 줄\n탭이\t있다\n", "9\t좋다\n"])
+@pytest.mark.parametrize("corpus", [NSMC, replace(NO_HEADER, label_column=2)], ids=["header", "no header"])
+def test_a_tab_in_a_text_a_line_is_refused_or_skipped(
+    tmp_path: Path, content: str, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(write(tmp_path / "in.txt", content))
+    line = 1 + content.split("\n").index(next(one for one in content.split("\n") if "\t" in one))
+    with pytest.raises(UserError, match=rf"in\.txt, line {line}: contains a tab.*\.tsv.*spaces"):
+        read_texts(path, corpus)
+    assert read_texts(path, corpus, on_bad_rows="skip")["text"][line - 1] is None
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    with pytest.raises(UserError, match=rf"standard input, line {line}: contains a tab"):
+        read_texts("-", corpus)
+
+
+@pytest.mark.parametrize("first", ["document", "text,label", "0", "x" * 200_000, ""])
 def test_another_txt_is_a_text_a_line(tmp_path: Path, first: str) -> None:
-    frame = read_texts(str(write(tmp_path / "in.txt", f"{first}\n좋다\n")), "document", "id")
-    assert frame["text"].tolist() == [first, "좋다"]
+    frame = read_texts(str(write(tmp_path / "in.txt", f"{first}\n좋다\n")), NSMC)
+    assert frame["text"].tolist() == [first or None, "좋다"]
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("하나\n\n셋\n".encode()), encoding="ascii"))
-    assert table(read_texts("-", "document", None)) == [("0", "하나", 1), ("1", None, 2), ("2", "셋", 3)]
+    assert table(read_texts("-", NSMC)) == [("0", "하나", 1), ("1", None, 2), ("2", "셋", 3)]
 
 
 @pytest.mark.parametrize("header", ["document", "text", "sentence", "review", "comments"])
 def test_the_text_column_is_found(tmp_path: Path, header: str) -> None:
     path = write(tmp_path / "in.csv", f"id,{header}\na,좋다\nb,\nc,별로\n")
-    assert table(read_texts(str(path), "document", "id")) == [("a", "좋다", 2), ("b", None, 3), ("c", "별로", 4)]
+    assert table(read_texts(str(path), NSMC)) == [("a", "좋다", 2), ("b", None, 3), ("c", "별로", 4)]
 
 
 def test_the_named_column_comes_first(tmp_path: Path) -> None:
     path = write(tmp_path / "in.tsv", "text\tdocument\nwrong\tright\n")
-    assert read_texts(str(path), "document", "id")["text"].tolist() == ["right"]
-    assert read_texts(str(path), "document", "id")["id"].tolist() == ["0"]
+    assert read_texts(str(path), NSMC)["text"].tolist() == ["right"]
+    assert read_texts(str(path), NSMC)["id"].tolist() == ["0"]
 
 
 def test_empty_lines_of_a_single_column_are_rows(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", "text\n가\n\n나\n")
-    assert table(read_texts(str(path), "text", None)) == [("0", "가", 2), ("1", None, 3), ("2", "나", 4)]
+    assert table(read_texts(str(path), CORPUS)) == [("0", "가", 2), ("1", None, 3), ("2", "나", 4)]
 
 
 @pytest.mark.parametrize(
@@ -175,14 +214,17 @@ def test_empty_lines_of_a_single_column_are_rows(tmp_path: Path) -> None:
     ids=["no header", "header"],
 )
 def test_a_corpus_without_header_reads_both_kinds(tmp_path: Path, content: str, expected: list[Any]) -> None:
-    assert table(read_texts(str(write(tmp_path / "in.tsv", content)), 0, None)) == expected
+    assert table(read_texts(str(write(tmp_path / "in.tsv", content)), replace(NO_HEADER, text_column=0))) == expected
 
 
 def test_json_lines_and_parquet_to_predict(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"sentence": ["가", None]}), tmp_path / "in.parquet")
     write(tmp_path / "in.jsonl", '{"sentence": "가"}\n{"sentence": ""}\n')
     for name in ("in.parquet", "in.jsonl"):
-        assert table(read_texts(str(tmp_path / name), 0, None)) == [("0", "가", 1), ("1", None, 2)]
+        assert table(read_texts(str(tmp_path / name), replace(NO_HEADER, text_column=0))) == [
+            ("0", "가", 1),
+            ("1", None, 2),
+        ]
 
 
 # Other encodings
@@ -193,13 +235,13 @@ def test_files_in_the_encoding_that_is_named(path: Path, encoding: str) -> None:
     content = (HEADER + "1\t재미있는 영화\t0\r\n").encode(encoding)
     expected = ("1", "재미있는 영화", "0", 2)
     assert table(read_labelled(write(path, content), replace(CORPUS, encoding=encoding))) == [expected]
-    assert read_texts(str(path), "text", "id", encoding)["text"].tolist() == ["재미있는 영화"]
+    assert read_texts(str(path), CORPUS, encoding)["text"].tolist() == ["재미있는 영화"]
 
 
 def test_utf8_may_begin_with_a_byte_order_mark(path: Path) -> None:
     write(path, b"\xef\xbb\xbf" + HEADER.encode() + b"1\ta\t0\n")
     for name in ("utf-8", "UTF8", "utf_8"):
-        assert read_texts(str(path), "text", "id", name)["id"].tolist() == ["1"]
+        assert read_texts(str(path), CORPUS, name)["id"].tolist() == ["1"]
 
 
 @pytest.mark.parametrize("encoding", ["korean", "rot13", "no-such"])
@@ -207,10 +249,10 @@ def test_unknown_and_wrong_encodings_are_refused(path: Path, encoding: str) -> N
     write(path, HEADER + "1\t가\t0\n")
     if encoding == "korean":  # one that Python knows, but not the file's
         with pytest.raises(UserError, match=r"rows\.tsv, line 2: not KOREAN; save the file as UTF-8"):
-            read_texts(str(write(path, "text\n가\n".encode() + b"\xff\n")), "text", None, encoding)
+            read_texts(str(write(path, "text\n가\n".encode() + b"\xff\n")), CORPUS, encoding)
         return
     with pytest.raises(UserError, match=f"'{encoding}': there is no such text encoding"):
-        read_texts(str(path), "text", None, encoding)
+        read_texts(str(path), CORPUS, encoding)
 
 
 # Rows that cannot be read
@@ -240,48 +282,48 @@ def test_bad_rows_are_refused_or_keep_their_place(
 ) -> None:
     path = str(write(tmp_path / name, content))
     with pytest.raises(UserError, match=rf"{name}, line {lines[texts.index(None)]}: "):
-        read_texts(path, "text", None)
-    frame = read_texts(path, "text", None, on_bad_rows="skip")
+        read_texts(path, CORPUS)
+    frame = read_texts(path, CORPUS, on_bad_rows="skip")
     assert table(frame) == [(str(i), *row) for i, row in enumerate(zip(texts, lines, strict=True))]
     assert f"{path}: {texts.count(None)} bad rows get no label (line {lines[texts.index(None)]}: " in caplog.text
 
 
 def test_a_bad_row_has_no_id_where_there_is_a_column(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", "id,text\n7,가\n8\n9,나\n")
-    assert read_texts(str(path), "text", "id", on_bad_rows="skip")["id"].tolist() == ["7", "", "9"]
+    assert read_texts(str(path), CORPUS, on_bad_rows="skip")["id"].tolist() == ["7", "", "9"]
 
 
 def test_an_open_quote_is_never_skipped(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", 'text\n가\n"나\n다\n')
     with pytest.raises(UserError, match="line 3: a quote"):  # the rest of the file may be its text
-        read_texts(str(path), "text", None, on_bad_rows="skip")
+        read_texts(str(path), CORPUS, on_bad_rows="skip")
 
 
 def test_a_missing_column_is_never_skipped(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", "title,stars\n가,1\n")
     with pytest.raises(UserError, match="no column"):
-        read_texts(str(path), "text", None, on_bad_rows="skip")
+        read_texts(str(path), CORPUS, on_bad_rows="skip")
 
 
 def test_a_text_that_is_too_long_is_refused_or_skipped(tmp_path: Path) -> None:
     path = write(tmp_path / "in.txt", "가\n" + "x" * 1_000_001 + "\n나\n")
     with pytest.raises(UserError, match=r"line 2: a text of 1,000,001 characters"):
-        read_texts(str(path), "text", None)
-    assert read_texts(str(path), "text", None, on_bad_rows="skip")["text"].tolist() == ["가", None, "나"]
+        read_texts(str(path), CORPUS)
+    assert read_texts(str(path), CORPUS, on_bad_rows="skip")["text"].tolist() == ["가", None, "나"]
 
 
 def test_of_many_columns_the_first_are_named(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", f"{','.join(f'c{i}' for i in range(99))}\n")
     with pytest.raises(UserError, match=r"no column 'text'; there are c0, c1, .*, c9, …\."):
-        read_texts(str(path), "text", None)
+        read_texts(str(path), CORPUS)
 
 
 def test_nul_characters_are_text(tmp_path: Path) -> None:
-    assert read_texts(str(write(tmp_path / "in.txt", "\0가\0\n\0\n")), "text", None)["text"].tolist() == [
+    assert read_texts(str(write(tmp_path / "in.txt", "\0가\0\n\0\n")), CORPUS)["text"].tolist() == [
         "\0가\0",
         "\0",
     ]
-    assert read_texts(str(write(tmp_path / "in.csv", "text\n가\0\n")), "text", None)["text"].tolist() == ["가\0"]
+    assert read_texts(str(write(tmp_path / "in.csv", "text\n가\0\n")), CORPUS)["text"].tolist() == ["가\0"]
 
 
 # What is refused
@@ -372,21 +414,21 @@ def test_missing_files(tmp_path: Path, kind: Any) -> None:
 def test_texts_that_cannot_be_read(tmp_path: Path, name: str, content: str | bytes, words: list[str]) -> None:
     path = write(tmp_path / name, content)
     with pytest.raises(UserError) as refused:
-        read_texts(str(path), "document", "id")
+        read_texts(str(path), NSMC)
     assert all(word in str(refused.value) for word in [str(path), *words])
 
 
 def test_no_such_texts(tmp_path: Path) -> None:
     for name in ("in.txt", "in.csv", "in.jsonl", "in.parquet"):
         with pytest.raises(UserError, match="no such file"):
-            read_texts(str(tmp_path / name), "text", None)
+            read_texts(str(tmp_path / name), CORPUS)
 
 
 def test_standard_input_that_is_not_utf8(monkeypatch: pytest.MonkeyPatch) -> None:
     content = "first\n재미있는 영화\n".encode("cp949")
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
     with pytest.raises(UserError, match=r"standard input, line 2.*CP949"):
-        read_texts("-", "text", None)
+        read_texts("-", CORPUS)
 
 
 # Real files

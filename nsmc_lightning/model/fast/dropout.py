@@ -27,13 +27,7 @@ class FastDropout(nn.Dropout):
 class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, input: Tensor, p: float) -> Tensor:
-        count = input.numel()
-        bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # all 64 of them
-        numbers = bits.view(torch.int16)[:count].view(input.shape)
-        kept = torch.ge(
-            numbers, round(p * 2**16) - 2**15, out=torch.empty_like(input)
-        )  # 0 or 1, without a tensor of bools
-        scale = kept.mul_(1 / (1 - p))
+        scale = kept_scale(input, p)
         ctx.save_for_backward(scale)
         return input * scale
 
@@ -42,6 +36,18 @@ class _Dropout(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (scale,) = ctx.saved_tensors
         return gradient * scale, None
+
+
+def kept_scale(input: Tensor, p: float) -> Tensor:
+    """Draw the factors of dropout: 0 with probability ``p``, otherwise 1 / (1 - p).
+
+    *Shape:* that of ``input``, in its dtype.
+    """
+    count = input.numel()
+    bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)  # all 64 of them
+    numbers = bits.view(torch.int16)[:count].view(input.shape)
+    kept = torch.ge(numbers, round(p * 2**16) - 2**15, out=torch.empty_like(input))  # 0 or 1, without bools between
+    return kept.mul_(1 / (1 - p))
 
 
 def use_fast_dropout(module: nn.Module) -> None:

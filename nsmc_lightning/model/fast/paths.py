@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nsmc_lightning.model.fast.attention import SHORT_TEXTS
 from nsmc_lightning.model.fast.dropout import use_fast_dropout
 from nsmc_lightning.model.fast.linear import use_fast_linear
 from nsmc_lightning.model.fast.probe import Probe, probe
+from nsmc_lightning.model.fast.states import may_be_packed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 def use_fast_paths(encoder: PreTrainedModel) -> Probe:
-    """Replace an encoder's dropouts and linear layers by faster ones, and probe which layouts of texts it supports.
+    """Give an encoder faster dropouts, linear layers and attention, and probe which layouts of texts it supports.
 
-    The names of its weights stay.
+    The names of its weights stay. An encoder with which our attention is not exact keeps that of torch.
 
     Raises:
         UserError: the encoder fails on texts of a few tokens, or of different lengths.
     """
     use_fast_dropout(encoder)
     use_fast_linear(encoder)
-    return probe(encoder)
+    if not may_be_packed(encoder):
+        return probe(encoder)
+    encoder.set_attn_implementation(SHORT_TEXTS)
+    found = probe(encoder)
+    if not (found.pads and found.packs):
+        encoder.set_attn_implementation("sdpa")
+        found = probe(encoder)
+    return found

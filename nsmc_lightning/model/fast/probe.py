@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import reason, warn
-from nsmc_lightning.model.families import first_position
+from nsmc_lightning.model.families import PADDED_POSITIONS, first_position
 from nsmc_lightning.model.fast.states import (
     first_token_states,
     has_known_layers,
@@ -97,7 +97,7 @@ def _probe(encoder: PreTrainedModel) -> Probe:
     pad_token_id = encoder.config.pad_token_id or 0
     padded, packed = padded_inputs(texts, pad_token_id), _packed_inputs(texts, pad_token_id)
     try:
-        alone = [token_states(encoder, *padded_inputs([text], pad_token_id)[:3], packed=False)[0] for text in texts]
+        alone = [_states_alone(encoder, text) for text in texts]
         states = token_states(encoder, *padded[:3], packed=False)
     except Exception as error:  # each family's code raises errors of its own
         raise UserError(
@@ -115,6 +115,14 @@ def _probe(encoder: PreTrainedModel) -> Probe:
             _close(first_token_states(encoder, *inputs, kind, layer_by_layer=True), first) for inputs, kind in layouts
         ),
     )
+
+
+def _states_alone(encoder: PreTrainedModel, text: Tensor) -> Tensor:
+    """Compute a text's states as transformers does, by its own attention: *Shape:* (T,), result (T, H)."""
+    positions = {}
+    if encoder.config.model_type in PADDED_POSITIONS:
+        positions["position_ids"] = torch.arange(len(text))[None] + first_position(encoder.config)
+    return encoder(input_ids=text[None], attention_mask=torch.ones_like(text[None]), **positions).last_hidden_state[0]
 
 
 def _packs(encoder: PreTrainedModel, packed: _Inputs, expected: Tensor) -> bool:

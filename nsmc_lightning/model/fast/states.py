@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nsmc_lightning.model.families import FULL_ATTENTION, PADDED_POSITIONS, first_position
+from nsmc_lightning.model.fast.attention import SHORT_TEXTS, ShortTexts, short_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,10 +25,10 @@ def token_states(
     :class:`~nsmc_lightning.types.Batch`; result (R, W, H).
     """
     mask = _packed_mask(attention_mask) if packed else attention_mask.clamp(max=1)
-    positions = _explicit_positions(encoder, position_ids, packed)
-    if positions is None:
-        return encoder(input_ids=input_ids, attention_mask=mask).last_hidden_state
-    return encoder(input_ids=input_ids, attention_mask=mask, position_ids=positions).last_hidden_state
+    optional: dict[str, Any] = {**_texts(encoder, attention_mask, position_ids, packed)}
+    if (positions := _explicit_positions(encoder, position_ids, packed)) is not None:
+        optional["position_ids"] = positions
+    return encoder(input_ids=input_ids, attention_mask=mask, **optional).last_hidden_state
 
 
 def first_token_states(
@@ -50,13 +51,13 @@ def first_token_states(
     hidden = parts.embeddings(input_ids=input_ids, position_ids=_explicit_positions(encoder, position_ids, packed))
     if hasattr(encoder, "embeddings_project"):  # ELECTRA's embeddings may be narrower than its layers
         hidden = parts.embeddings_project(hidden)
-    layers = _layers(encoder)
+    layers, texts = _layers(encoder), _texts(encoder, attention_mask, position_ids, packed)
     for layer in layers[:-1]:
-        hidden = layer(hidden, mask)
-    return _last_layer(layers[-1], hidden, mask, first_tokens)
+        hidden = layer(hidden, mask, **texts)
+    return _last_layer(layers[-1], hidden, mask, texts, first_tokens)
 
 
-def _last_layer(layer: Any, hidden: Tensor, mask: Tensor, first_tokens: Tensor) -> Tensor:
+def _last_layer(layer: Any, hidden: Tensor, mask: Tensor, texts: dict[str, ShortTexts], first_tokens: Tensor) -> Tensor:
     """Compute a layer at first tokens only, except for its attention, which needs all tokens.
 
     What follows the attention (output projection, norms, feed-forward) treats each token by itself, so the result is
@@ -64,7 +65,7 @@ def _last_layer(layer: Any, hidden: Tensor, mask: Tensor, first_tokens: Tensor) 
 
     *Shape:* ``hidden`` (R, W, H), ``mask`` as the layer takes it, ``first_tokens`` (B,); result (B, H).
     """
-    attended, _ = layer.attention.self(hidden, mask)
+    attended, _ = layer.attention.self(hidden, mask, **texts)
     states = layer.attention.output(_at(attended, first_tokens), _at(hidden, first_tokens))
     return layer.feed_forward_chunk(states)
 
@@ -101,6 +102,23 @@ def _explicit_positions(encoder: PreTrainedModel, position_ids: Tensor, packed: 
     if packed or encoder.config.model_type in PADDED_POSITIONS:
         return position_ids + first_position(encoder.config)
     return None
+
+
+def _texts(
+    encoder: PreTrainedModel, attention_mask: Tensor, position_ids: Tensor, packed: bool
+) -> dict[str, ShortTexts]:
+    """Return the keyword argument of our attention, which encoders hand down to it; empty to use torch's.
+
+    Measured on a CPU at widths of 8 to 512: torch's is faster on padded texts in float32, ours on all others.
+    """
+    half = torch.is_autocast_enabled("cpu") or encoder.dtype != torch.float32
+    if not (packed or half) or attention_mask.device.type != "cpu":
+        return {}
+    # transformers 5.23 has no public way to read which attention an encoder uses.
+    if encoder.config._attn_implementation != SHORT_TEXTS or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return {}
+    texts = short_texts(attention_mask, position_ids, encoder.config.num_attention_heads)
+    return {} if texts is None else {"texts": texts}
 
 
 def _layers(encoder: PreTrainedModel) -> Any:

@@ -60,7 +60,7 @@ def test_an_encoder_that_takes_an_id_for_padding_is_found_out(monkeypatch: pytes
         hidden, "_explicit_positions", lambda encoder, positions, packed: positions + 20 if packed else None
     )
     keys = {**SIZES, "model_type": "roberta", "vocab_size": 20, "pad_token_id": 19}  # not among the first ids
-    assert not probe(load_encoder(keys, pretrained=False, need_pooler=False)).packs
+    assert not probe(load_encoder(keys, pretrained=False, need_pooler=False)).pads
 
 
 @pytest.mark.parametrize("added", [False, True])
