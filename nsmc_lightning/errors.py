@@ -5,6 +5,7 @@ jsonargparse 4.53 and Lightning 2.6; a message that none of them matches is shor
 """
 
 import inspect
+import logging
 import re
 import signal
 import sys
@@ -101,6 +102,25 @@ def running() -> Iterator[None]:
         if not re.search(r"`pip install |`val_check_interval` \(", str(error)):
             raise
         raise UserError(_one_line(error)) from error
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of an error's message, and the second if the first ends with a colon, without a period."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]).rstrip(".") or type(error).__name__
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def report(line: str, level: int = logging.INFO) -> None:
+    """Log a line for the user in a run's first process only."""
+    from lightning.pytorch.utilities.rank_zero import rank_zero_only  # takes seconds, and a prediction needs none
+
+    rank_zero_only(logging.getLogger("nsmc_lightning").log)(level, line)
+
+
+def warn(line: str) -> None:
+    """Log a warning in a run's first process only."""
+    report(line, logging.WARNING)
 
 
 def _one_line(error: BaseException) -> str:

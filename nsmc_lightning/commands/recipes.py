@@ -1,15 +1,11 @@
 """The recipes and corpora that the package ships, found by the names that they have in the repository."""
 
-import logging
 import os
 from pathlib import Path, PurePath
 
 import yaml
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from nsmc_lightning.errors import UserError
-
-log = logging.getLogger(__name__)
+from nsmc_lightning.errors import UserError, report
 
 _PACKAGE = Path(__file__).parents[1]
 # A wheel installs them within the package; in a clone, also an editable one, they are beside it.
@@ -35,7 +31,7 @@ def recipe_file(option: str, value: str, shipped: Path = SHIPPED) -> str:
         folder = "configs" if option == "--config" else "configs/corpus"
         known = sorted(name for name in files if name.rpartition("/")[0] == folder)
         raise UserError(f"{option} {value}: there is no such file.\nThe package ships {', '.join(known)}.")
-    _report(f"{option} {value}: there is none here; using the package's own, {found}")
+    report(f"{option} {value}: there is none here; using the package's own, {found}")
     return str(found)
 
 
@@ -44,8 +40,3 @@ def _names_file(value: str) -> bool:
         return isinstance(yaml.safe_load(value), str)
     except yaml.YAMLError:
         return False  # not YAML text either; reading it explains why
-
-
-@rank_zero_only
-def _report(line: str) -> None:
-    log.info(line)

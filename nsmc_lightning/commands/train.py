@@ -157,8 +157,8 @@ class ClassifierCLI(LightningCLI):
             self.config = parser.parse_args(args)
         config = self.config[self.command]
         refuse_seed(config.seed_everything)
-        # A checkpoint is named by an option alone, and by no config.yaml, so that each starts a new run: its settings go
-        # in front of all others, where Lightning would put them over the options.
+        # Options alone name a checkpoint, whose settings go in front of all others; Lightning would put them over the
+        # options. A run's config.yaml names none, and so starts a new run.
         if config.ckpt_path and self.checkpoint is None:
             raise UserError(
                 f"ckpt_path {config.ckpt_path} is in a file of settings: remove it there to start a new run, or give "

@@ -7,7 +7,6 @@ another entry, so entries never go out of date. The folder can be deleted at any
 import hashlib
 import importlib.metadata
 import json
-import logging
 import unicodedata
 import zipfile
 import zlib
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from transformers import PreTrainedTokenizerFast
 
 from nsmc_lightning.data.encode import Encoded, EncodedPart
+from nsmc_lightning.errors import reason, report, warn
 from nsmc_lightning.files import whole_file
 
 Key = dict[str, Any]
@@ -31,9 +30,6 @@ _FOLDER = Path(__file__).parent
 _NO_RULES = ("__init__", "batch", "demo", "download", "loader", "module", "resume", "sampler")
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "tokenizers")
 _DAMAGE = (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, zlib.error)
-
-_log = logging.getLogger(__name__)
-_warn = rank_zero_only(_log.warning)
 
 
 class TokenCache:
@@ -57,14 +53,14 @@ class TokenCache:
             try:
                 return _load(path)
             except _DAMAGE as error:
-                _log.info(f"{path}: damaged ({' '.join(str(error).split())[:200]}); encoding again.")
+                report(f"{path}: damaged ({reason(error)}); encoding again.")
         made = make()
         if self._writable:
             try:
                 _store(path, made)
             except OSError as error:
                 self._writable = False
-                _warn(f"{self.folder}: cannot keep tokens for the next run ({error.strerror}).")
+                warn(f"{self.folder}: cannot keep tokens for the next run ({error.strerror}).")
         return made
 
     def path(self, key: Key) -> Path:

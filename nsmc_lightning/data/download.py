@@ -15,7 +15,7 @@ import requests
 from tqdm import tqdm
 
 from nsmc_lightning.data.corpus import Source
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, reason
 from nsmc_lightning.files import PARTIAL, file_digest, lock, whole_folder
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two chunks
@@ -153,7 +153,7 @@ def _reason(error: Exception) -> str:
         return "the server's certificate is not accepted"
     if isinstance(error, requests.ConnectionError):
         return "no connection"
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return reason(error)
 
 
 def _unpacked(archive: Path, source: Source, cached: Path) -> Path:

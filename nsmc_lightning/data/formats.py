@@ -14,7 +14,7 @@ import pyarrow
 import pyarrow.parquet
 
 from nsmc_lightning.data.corpus import Format
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, reason
 
 TEXT_COLUMNS = ("text", "document", "sentence", "review", "comments")
 """Usual names of a text column."""
@@ -162,8 +162,7 @@ _PARQUET_ERRORS = (pyarrow.ArrowException, OSError, ValueError)
 
 
 def _no_parquet(path: Path, error: Exception) -> UserError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return UserError(f"{path}: cannot be read as Parquet ({reason[:200]}).")
+    return UserError(f"{path}: cannot be read as Parquet ({reason(error)}).")
 
 
 # Bytes to text

@@ -1,6 +1,5 @@
 """NSMCDataModule: from a corpus's files to batches, in order."""
 
-import logging
 import os
 from dataclasses import asdict
 from functools import cached_property
@@ -9,7 +8,6 @@ from typing import Any
 
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning.pytorch import LightningDataModule
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerFast
 
@@ -25,16 +23,13 @@ from nsmc_lightning.data.preflight import check_limits, check_tokenizer
 from nsmc_lightning.data.resume import Place, correct_loops, find_place, order_of, refuse_another_order
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, report, warn
 from nsmc_lightning.signature import checked_settings
 from nsmc_lightning.types import Batch, EncoderLimits
 
 _PARTS = {"fit": ["train", "dev"], "validate": ["dev"], "test": ["test"], "predict": ["predict"]}
 _LIMITS_MISSING = "padded batches: give the data module limits=module.limits to pack rows"
 _NOT_PACKABLE = "padded batches: this model does not take packed rows"
-
-_log = logging.getLogger(__name__)
-_info, _warn = rank_zero_only(_log.info), rank_zero_only(_log.warning)
 
 
 class NSMCDataModule(LightningDataModule):
@@ -143,7 +138,7 @@ class NSMCDataModule(LightningDataModule):
             tokenizer = train_tokenizer(self.parts.rows("train")["text"], name)
         check_tokenizer(tokenizer, self.max_length)
         if self.limits is not None and (warning := check_limits(tokenizer, self.limits, self.max_length)):
-            _warn(warning)
+            warn(warning)
         return tokenizer
 
     def _dataset(self, part: str, tokenizer: PreTrainedTokenizerFast) -> ReviewDataset:
@@ -170,9 +165,9 @@ class NSMCDataModule(LightningDataModule):
         title = f"{self.corpus.name}: {self.parts.source(part).file}{' (test)' if part == 'test' else ''}"
         if title not in self._reported:
             self._reported.add(title)
-            _info(f"{title}\n{counts_table(self.encoded[part].counts)}")
+            report(f"{title}\n{counts_table(self.encoded[part].counts)}")
             if unknown := self.encoded[part].unknown:
-                _warn(unknown)
+                warn(unknown)
 
     # From tokens to batches
 
@@ -185,7 +180,7 @@ class NSMCDataModule(LightningDataModule):
             shape = row_shape(sampler.lengths, sampler.reviews_per_batch)
             dataset = ReviewDataset(dataset.encoded, dataset.labels, dataset.pad_token_id, shape)
         elif self.hparams["packed"]:
-            _warn(_LIMITS_MISSING if self.limits is None else _NOT_PACKABLE)
+            warn(_LIMITS_MISSING if self.limits is None else _NOT_PACKABLE)
         return build_loader(dataset, sampler, self.hparams["num_workers"])
 
     def _train_sampler(self) -> TrainSampler:

@@ -12,7 +12,7 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[att
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, reason
 
 _BERT_SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 _KOBERT_SPECIALS = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "[MASK]"]  # in the order of its ids
@@ -107,7 +107,7 @@ def _load_auto(name: str, folder: Path) -> PreTrainedTokenizerFast:
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
     except (OSError, ValueError) as error:  # broken files, an unknown class, or one that needs code from the hub
-        raise UserError(f"tokenizer {name!r} cannot be loaded: {' '.join(str(error).split())[:200]}") from error
+        raise UserError(f"tokenizer {name!r} cannot be loaded: {reason(error)}.") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"tokenizer {name!r} has no fast version: a folder with a tokenizer.json is needed.")
     # Without vocabulary files transformers builds a vocabulary of special tokens only.

@@ -17,7 +17,7 @@ from huggingface_hub.utils import enable_progress_bars
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, reason, warn
 from nsmc_lightning.model.families import FULL_ATTENTION, PADDED_POSITIONS
 from nsmc_lightning.types import TRAINED_PAD_ID
 
@@ -25,8 +25,6 @@ from nsmc_lightning.types import TRAINED_PAD_ID
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout", "hidden_dropout")
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 _WAYS_OUT = "Give the folder of a downloaded checkpoint, or use configs/demo.yaml, which needs no network."
-
-_log = logging.getLogger(__name__)
 
 
 def load_encoder(
@@ -193,20 +191,6 @@ def _unfreeze_padding(encoder: transformers.PreTrainedModel) -> None:
 
 
 # Messages
-
-
-def reason(error: Exception) -> str:
-    """Return the first line of an error's message, and the second if the first ends with a colon."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1]).rstrip(".") or type(error).__name__
-    return text if len(text) <= 200 else text[:200] + "…"
-
-
-def warn(line: str) -> None:
-    """Log a warning in the first process only."""
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only  # takes seconds, and few encoders need it
-
-    rank_zero_only(_log.warning)(line)
 
 
 @contextmanager

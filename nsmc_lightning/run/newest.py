@@ -1,18 +1,12 @@
 """The checkpoint that ``--ckpt_path`` means: a file, a run's folder, or the newest run's ``last`` or ``best``."""
 
-import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
-
 from nsmc_lightning.checkpoint import Checkpoint
-from nsmc_lightning.errors import UserError
-
-log = logging.getLogger(__name__)
-_report = rank_zero_only(log.info)
+from nsmc_lightning.errors import UserError, report
 
 _KEYWORDS = ("last", "best")
 _FOUND = "NSMC_LIGHTNING_CKPT_PATH"  # by which the first process of a run tells those that it starts
@@ -46,7 +40,7 @@ def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", n
     found = str((_best(folder) if wanted == "best" else _existing(folder / "last.ckpt")).resolve())
     if first:  # processes that it starts would look later, when another run may have written a checkpoint
         os.environ[_FOUND] = found
-    _report(f"--ckpt_path {value}: {found}")
+    report(f"--ckpt_path {value}: {found}")
     return found
 
 

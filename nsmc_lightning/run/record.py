@@ -17,8 +17,8 @@ from nsmc_lightning.types import MEASURES
 class RunRecord(Callback):
     """Write ``config.yaml`` and ``run.json`` to the run's folder, and the same into each checkpoint.
 
-    ``run.json`` tells where the run came from: the recipe's name, the seed, the checkpoint that it started from, the checksum
-    of each file, the versions of Python and of the libraries, and the commit of the code.
+    ``run.json`` tells where the run came from: the recipe's name, the seed, the checkpoint that it started from, the
+    checksum of each file, the versions of Python and of the libraries, and the commit of the code.
 
     At the end of ``fit`` the loggers receive the hyper-parameters once, with the dev metrics of the best checkpoint, so
     that TensorBoard's HParams tab compares runs by what they reached; without such a checkpoint, with the last ones.

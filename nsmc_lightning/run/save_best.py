@@ -1,6 +1,5 @@
 """best.ckpt: the checkpoint of the best validation so far, also in the new folder of a resumed run."""
 
-import logging
 import os
 import shutil
 from collections.abc import Iterable
@@ -10,14 +9,10 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, warn
 from nsmc_lightning.files import lock, whole_file
 from nsmc_lightning.run.loop import HookedCheckpoint
-
-log = logging.getLogger(__name__)
-_warn = rank_zero_only(log.warning)
 
 _LIGHTNINGS_NAME = ModelCheckpoint.__qualname__
 
@@ -71,7 +66,7 @@ class SaveBest(HookedCheckpoint):
             copied = trainer.strategy.broadcast(self._copy_all(trainer, wanted, state))
             states[self.state_key] = self._with_paths(state, copied) if copied else {}
         if had_best and not states.get(self.state_key):
-            _warn(
+            warn(
                 f"{trainer.ckpt_path}: no best checkpoint by {self.monitor} comes with it; "
                 "the search for the best starts anew."
             )

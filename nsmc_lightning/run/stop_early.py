@@ -1,14 +1,11 @@
 """Training ends when the dev metric stops improving, and a line tells why."""
 
-import logging
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-log = logging.getLogger(__name__)
-_report = rank_zero_only(log.info)
+from nsmc_lightning.errors import report
 
 
 class StopEarly(EarlyStopping):
@@ -29,7 +26,7 @@ class StopEarly(EarlyStopping):
         stopping = trainer.should_stop
         super().on_validation_end(trainer, pl_module)
         if trainer.should_stop and not stopping:
-            _report(
+            report(
                 f"stopped early in epoch {trainer.current_epoch + 1}: {self.wait_count} validations without a better "
                 f"{self.monitor} (--early_stopping.patience {self.patience})."
             )

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from nsmc_lightning.errors import UserError
-from nsmc_lightning.model.backbone import reason, warn
+from nsmc_lightning.errors import UserError, reason, warn
 from nsmc_lightning.model.families import PADDED_POSITIONS, first_position
 from nsmc_lightning.model.fast.states import (
     first_token_states,
