@@ -22,13 +22,14 @@ from nsmc_lightning.model.network import SequenceClassifier
 from nsmc_lightning.model.stored import ENCODER_CONFIG, stored_backbone
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
-RUN = "run"  # what the run came from: recipe, seed, checksums, versions, commit
+RUN = "run"  # what the run came from: recipe, seed, checkpoint, checksums, versions, commit
 _DATA = "NSMCDataModule"  # where Lightning puts the data module's state
 _WRITTEN_BY = {
     ENCODER_CONFIG: "BertClassifierModule writes",
     _DATA: "NSMCDataModule writes where Trainer.fit is given one, datamodule=NSMCDataModule(…)",
 }
-# Evaluation uses these settings of training; the trainer's settings belong to the machine that trained.
+# Evaluation takes these settings of training: those of batches too, as they fit this model into memory, but not the
+# trainer's and data.cache_dir, which belong to the machine that trained.
 _EVALUATION_KEYS = ("seed_everything", "name", "model", "data")
 # These decide which rows are the dev part: with other values, evaluation would measure rows that were trained on.
 _SPLIT_KEYS = ("split_seed", "dev_fraction")
@@ -109,10 +110,10 @@ class Checkpoint:
         fixed = {f"model.{key}": value for key, value in self.settings["model"].items()}
         fixed |= {f"data.{key}": self.settings["data"][key] for key in _SPLIT_KEYS}
         for key, value in fixed.items():
-            room, name = key.split(".")
-            if given[room].get(name) != value:
+            group, name = key.split(".")
+            if given[group].get(name) != value:
                 raise UserError(
-                    f"{key} is {given[room].get(name)!r}, but {self.path} was trained with {value!r}: "
+                    f"{key} is {given[group].get(name)!r}, but {self.path} was trained with {value!r}: "
                     "leave it out, or start a new training without --ckpt_path."
                 )
 
@@ -168,7 +169,7 @@ class Checkpoint:
     def nothing_left(self) -> UserError:
         """Return the error for a plan without a step after the checkpoint."""
         return UserError(
-            f"--ckpt_path {self.path}: this run's plan ends there, nothing is left to train.\n"
+            f"--ckpt_path {self.path}: training had already finished at this checkpoint, nothing is left to train.\n"
             "Give a larger --trainer.max_epochs, or --trainer.max_steps or --trainer.max_time where it has one."
         )
 
@@ -214,8 +215,8 @@ def _load(path: str) -> dict[str, Any]:
                 "checkpoint that `python -m nsmc_lightning fit` wrote."
             ) from error
         raise UserError(
-            f"--ckpt_path {path}: cut short, or not a checkpoint that `python -m nsmc_lightning fit` wrote.\nCopy it "
-            "again, or give another one of the run, last.ckpt or best.ckpt."
+            f"--ckpt_path {path}: cut short, or not a checkpoint that `python -m nsmc_lightning fit` wrote.\nCopy "
+            "the file again, or give the run's other checkpoint, last.ckpt or best.ckpt."
         ) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         raise UserError(f"--ckpt_path {path}: not a checkpoint of Lightning.")

@@ -16,8 +16,6 @@ except ImportError:  # Windows
 
 PARTIAL = ".part"
 """Ending of a file that is being written."""
-TEMPORARY = ".new-"
-"""Beginning of the name of a folder that is being written."""
 
 
 @contextmanager
@@ -47,7 +45,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         OSError: the folder cannot be made or renamed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = new_name(folder.parent)
+    # mkdtemp would make a folder that only its owner can read: a cache may be shared.
+    temporary = folder.parent / f".new-{uuid.uuid4().hex}"
     try:
         temporary.mkdir()
         yield temporary
@@ -68,12 +67,6 @@ def file_digest(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def new_name(folder: Path) -> Path:
-    """Return an unused name for a temporary folder in ``folder``."""
-    # mkdtemp would make a folder that only its owner can read: a cache may be shared.
-    return folder / f"{TEMPORARY}{uuid.uuid4().hex}"
 
 
 def lock(file: IO[bytes], wait: bool) -> bool:

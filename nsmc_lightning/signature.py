@@ -24,14 +24,14 @@ else:
     NumClasses = restricted_number_type("NumClasses", int, (">=", 2), docstring="2 or more")
 
 
-def checked_settings(room: str) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
+def checked_settings(group: str) -> Callable[[Callable[_P, None]], Callable[_P, None]]:
     """Decorator of ``__init__``: hold Python callers to the types that the command line's parser holds users to.
 
     Checks ``Literal`` and jsonargparse's restricted numbers. The parser passes a restricted number as an object of its
     own class, which ``torch.load(weights_only=True)`` refuses in a checkpoint: the constructor receives plain numbers.
 
     Args:
-        room: the group of keys on the command line, ``model`` or ``data``, to name a setting by.
+        group: of keys on the command line, ``model`` or ``data``, to name a setting by.
 
     Raises:
         UserError: a value does not fit its type.
@@ -46,7 +46,7 @@ def checked_settings(room: str) -> Callable[[Callable[_P, None]], Callable[_P, N
             hints = get_type_hints(init)
             for name, value in bound.arguments.items():
                 if name in hints:
-                    bound.arguments[name] = _plain(f"{room}.{name}", value, hints[name])
+                    bound.arguments[name] = _plain(f"{group}.{name}", value, hints[name])
             init(*bound.args, **bound.kwargs)
 
         return checked
@@ -62,6 +62,7 @@ def _plain(key: str, value: Any, hint: Any) -> Any:
     for kind in kinds:
         if get_origin(kind) is Literal and value not in get_args(kind):
             raise UserError(f"{key} {value!r}: give one of {', '.join(map(str, get_args(kind)))}.")
+        # jsonargparse puts all its restricted numbers, its own and those made by it, in one module.
         if isinstance(kind, type) and kind.__module__ == Probability.__module__:
             base = int if issubclass(kind, int) else float
             try:

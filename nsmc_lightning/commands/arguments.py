@@ -1,4 +1,4 @@
-"""The command line before it is parsed: files are read, configurations go in front, corpora stay whole."""
+"""The command line before it is parsed: options always win over --config; a second corpus replaces the first."""
 
 import os
 from pathlib import Path
@@ -98,7 +98,7 @@ class CommandLine:
         """The value of the last ``--name VALUE`` or ``--name=VALUE``."""
         return next((value for option, value in reversed(self.options) if option == name), None)
 
-    def run(self) -> tuple[str, str | None]:
+    def log_dir_and_name(self) -> tuple[str, str | None]:
         """Folder of all runs and the run's name, by the options or the configurations; None where neither names it."""
         files = [config.file for config in self.configs if config.file]
         log_dir, name = "lightning_logs", Path(files[-1]).stem if files else None

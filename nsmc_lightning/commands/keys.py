@@ -55,7 +55,7 @@ def refuse_unknown(line: CommandLine, known: Collection[str], links: Mapping[str
     Args:
         line: what was given.
         known: the parser's keys, groups among them.
-        links: by key that follows from another, that one.
+        links: computed key → the key that it is computed from.
 
     Raises:
         UserError: with the nearest key, or the one to give instead.

@@ -18,7 +18,7 @@ def refuse_seed(seed: int | bool | None) -> None:
         raise UserError(f"seed_everything is {seed}: give a number from 0 to {2**32 - 1}.")
 
 
-def refuse_unwise(config: Namespace) -> None:
+def refuse_contradictions(config: Namespace) -> None:
     """Refuse settings of ``fit`` that never end, train nothing, or keep another checkpoint than they name.
 
     Raises:

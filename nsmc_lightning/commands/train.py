@@ -15,7 +15,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.commands.arguments import CommandLine, Config
 from nsmc_lightning.commands.keys import refuse_unknown
-from nsmc_lightning.commands.settings import refuse_seed, refuse_unwise, save_after_validation
+from nsmc_lightning.commands.settings import refuse_contradictions, refuse_seed, save_after_validation
 from nsmc_lightning.commands.trainer import build_trainer
 from nsmc_lightning.commands.trust import restrict_imports
 from nsmc_lightning.data.corpus import NSMC
@@ -48,7 +48,7 @@ _CHECKPOINT_DEFAULTS = {
     "early_stopping.monitor": "val/accuracy",
     "early_stopping.mode": "max",
 }
-# By key that follows from another, that one.
+# Computed key → the key that it is computed from.
 _LINKS = {"data.tokenizer": "model.backbone", "model.num_labels": "data.corpus", "data.limits": "model"}
 _NEEDS_MODEL = "needs a trained model: give --ckpt_path FILE."
 
@@ -102,7 +102,7 @@ class ClassifierCLI(LightningCLI):
             raise UserError("--ckpt_path: give a checkpoint's file with it.")
         self.checkpoint = None
         if self.ckpt_path:
-            self.ckpt_path = find_checkpoint(self.ckpt_path, line.command, *line.run())
+            self.ckpt_path = find_checkpoint(self.ckpt_path, line.command, *line.log_dir_and_name())
             self.checkpoint = Checkpoint.read(self.ckpt_path)
             line.configs.insert(0, Config.read("--ckpt_path", self.checkpoint.settings_for(line.command)))
         quiet = {"exit_on_error": False, "allow_abbrev": False}  # CommandLine knows no shortened keys
@@ -130,7 +130,7 @@ class ClassifierCLI(LightningCLI):
         return {self.command: _NOT_OPTIONS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add our options, the keys of the standing callbacks, and the links that let a recipe name each thing once."""
+        """Add our options, the keys of two callbacks, and the links that let a recipe name each thing once."""
         self.command_parser = parser
         for name, kind, default, purpose in (
             ("ckpt_path", str | None, None, "a checkpoint's file, its run's folder, or last or best of the newest run"),
@@ -187,13 +187,13 @@ class ClassifierCLI(LightningCLI):
         """Settle what parsing could not: names, paths, and what a checkpoint fixes."""
         config = self.config[self.command]
         if self.command == "fit":
-            refuse_unwise(config)
+            refuse_contradictions(config)
             self._refuse_resume(config)
             save_after_validation(config)
         elif self.checkpoint is None:
             raise UserError(f"{self.command} {_NEEDS_MODEL}")
         if config.name is None:
-            config.name = self.line.run()[1] or "default"
+            config.name = self.line.log_dir_and_name()[1] or "default"
         self.config_text = self.command_parser.dump(config, skip_none=False)
         self.checkpoint_text = self.command_parser.dump(_with_absolute_paths(config), skip_none=False)
         if self.checkpoint is not None:
@@ -225,7 +225,7 @@ class ClassifierCLI(LightningCLI):
         return trainer
 
     def after_instantiate_classes(self) -> None:
-        """Refuse other labels than the checkpoint's; the data module refuses another corpus as it reads it."""
+        """Refuse other labels than the checkpoint's, and give the data module what it compares its files with."""
         if self.checkpoint is not None:
             self.checkpoint.refuse_labels(self.datamodule.corpus.labels)
             self.datamodule.parts.trained_on = self.checkpoint.trained_on
@@ -241,7 +241,7 @@ class ClassifierCLI(LightningCLI):
             _compile(model, datamodule)
         self._watched(self.trainer.fit, model, datamodule)
         resumed = self.checkpoint
-        if resumed is not None and self.trainer.global_step == resumed.global_step and not self.record.last:
+        if resumed is not None and self.trainer.global_step == resumed.global_step and not self.record.last_metrics:
             raise resumed.nothing_left()  # neither a step nor a validation
 
     def validate(self, model: LightningModule, datamodule: LightningDataModule) -> None:

@@ -83,7 +83,7 @@ def _callbacks(
         *early_stopping,  # before the checkpoints, which hold its count of validations
         StepSeed(seed),  # before the batch draws random numbers
         StopAtNonFinite(),  # before anything is saved
-        ValidateAtEnd(),  # after all that may end training at a batch, before all that ask if a validation follows
+        ValidateAtEnd(),  # after a Timer, which may end training; before stop and last, which ask what follows
         throughput,  # before what takes time and is not to be measured
         Pictures(),
         writer,  # before the summary, which names its file

@@ -39,7 +39,7 @@ class RunRecord(Callback):
         self.best = best
         self.ckpt_path: str | None = None
         """The checkpoint that the command starts from."""
-        self.last: dict[str, float] = {}
+        self.last_metrics: dict[str, float] = {}
         """Dev metrics of the last validation of this process's ``fit``."""
         self.run: dict[str, Any] = {}
 
@@ -47,7 +47,7 @@ class RunRecord(Callback):
     def reached(self) -> tuple[str, dict[str, float]]:
         """ "best" and the dev metrics of the best checkpoint, or "last" and those of the last validation."""
         best = self.best.metrics if self.best is not None else {}
-        return ("best", best) if best else ("last", self.last)
+        return ("best", best) if best else ("last", self.last_metrics)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -70,7 +70,7 @@ class RunRecord(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if is_fit_validation(trainer):
             values = trainer.callback_metrics
-            self.last = {name: float(value) for name, value in values.items() if name.startswith("val/")}
+            self.last_metrics = {name: float(value) for name, value in values.items() if name.startswith("val/")}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the settings and the run's origin to a checkpoint, after the logs of the steps that it includes."""

@@ -67,8 +67,8 @@ class SaveBest(HookedCheckpoint):
             states[self.state_key] = self._with_paths(state, copied) if copied else {}
         if had_best and not states.get(self.state_key):
             warn(
-                f"{trainer.ckpt_path}: no best checkpoint by {self.monitor} comes with it; "
-                "the search for the best starts anew."
+                f"{trainer.ckpt_path}: its run's best checkpoint by {self.monitor} is not there (it is missing, was "
+                "replaced, or was chosen by another metric), so only validations from here on can be the best."
             )
 
     def _copy_all(self, trainer: Trainer, paths: Iterable[str], state: dict[str, Any]) -> dict[str, str]:
@@ -117,7 +117,10 @@ class SaveBest(HookedCheckpoint):
 
 
 def _identity(state: dict[str, Any], name: str) -> tuple[Any, Any]:
-    """Return what tells a checkpoint from a later one of its name: its score, and its metrics with their speed."""
+    """Return the score and the metrics of a checkpoint: they differ between files of one name.
+
+    The metrics contain the speed of the validation, which hardly repeats.
+    """
     scores, metrics = (
         {Path(path).name: value for path, value in state.get(key, {}).items()} for key in ("best_k_models", "metrics")
     )

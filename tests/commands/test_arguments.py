@@ -26,7 +26,7 @@ def test_a_run_is_found_by_flags_or_the_files_of_config(tmp_path: Path) -> None:
     two.write_text("{}", encoding="utf-8")
 
     def run(*words: str) -> tuple[str, str | None]:
-        return CommandLine(["fit", *words]).run()
+        return CommandLine(["fit", *words]).log_dir_and_name()
 
     assert run() == ("lightning_logs", None)
     assert run("--config", "configs/klue.yaml") == ("lightning_logs", "klue")

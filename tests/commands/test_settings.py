@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from jsonargparse import Namespace
 
-from nsmc_lightning.commands.settings import refuse_unwise
+from nsmc_lightning.commands.settings import refuse_contradictions
 from nsmc_lightning.errors import UserError
 
 DEFAULTS = {
@@ -33,9 +33,9 @@ def settings(**trainer: Any) -> Namespace:
 def test_training_needs_an_end_that_its_learning_rates_can_be_planned_for(end: dict[str, Any]) -> None:
     endless = {"max_epochs": None, **end}
     with pytest.raises(UserError, match=r"--trainer\.max_epochs .* --trainer\.max_steps"):
-        refuse_unwise(settings(**endless))
-    refuse_unwise(settings(**{**endless, "max_steps": 100}))
-    refuse_unwise(settings(**{**endless, "fast_dev_run": True}))
+        refuse_contradictions(settings(**endless))
+    refuse_contradictions(settings(**{**endless, "max_steps": 100}))
+    refuse_contradictions(settings(**{**endless, "fast_dev_run": True}))
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,6 @@ def test_training_needs_an_end_that_its_learning_rates_can_be_planned_for(end: d
     ],
 )
 def test_what_cannot_train_is_refused_with_the_way_out(key: str, value: float, way_out: str) -> None:
-    refuse_unwise(settings())
+    refuse_contradictions(settings())
     with pytest.raises(UserError, match=f"trainer.{key}.*{way_out}"):
-        refuse_unwise(settings(**{key: value}))
+        refuse_contradictions(settings(**{key: value}))
