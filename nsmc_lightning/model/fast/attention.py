@@ -7,24 +7,34 @@ groups of like length, so that nearly all scores are used, and dropout costs lit
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import transformers
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
 from nsmc_lightning.model.fast.dropout import kept_scale
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SHORT_TEXTS = "short_texts"
 """Name of this attention among those of transformers."""
 _LONGEST = 256  # tokens; for longer texts torch's attention needs less memory, and is as fast
 _MAX_GROUPS = 4
 _GROUP_COST = 3000  # in scores of one head: the fixed cost of a group's operations
+
+
+def use_short_texts(encoder: PreTrainedModel) -> None:
+    """Give an encoder this attention, as one of those that transformers lets a model choose from."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    AttentionInterface.register(SHORT_TEXTS, attend)
+    AttentionMaskInterface.register(SHORT_TEXTS, sdpa_mask)
+    encoder.set_attn_implementation(SHORT_TEXTS)
 
 
 class ShortTexts:
@@ -115,6 +125,8 @@ def attend(
     *Shape:* ``query``, ``key`` and ``value`` (R, heads, W, width), result (R, W, heads, width).
     """
     if texts is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward  # --help does not wait for it
+
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
@@ -176,7 +188,3 @@ def _groups(texts: ShortTexts, *states: Tensor) -> Any:
     for rows, length in texts.shapes:
         yield [part[start : start + rows * length].view(rows, length, -1) for part in states]
         start += rows * length
-
-
-transformers.AttentionInterface.register(SHORT_TEXTS, attend)
-AttentionMaskInterface.register(SHORT_TEXTS, sdpa_mask)
