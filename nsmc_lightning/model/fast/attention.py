@@ -7,7 +7,8 @@ groups of like length, so that nearly all scores are used, and dropout costs lit
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,6 @@ from torch.autograd.function import once_differentiable
 
 from nsmc_lightning.model.fast.dropout import kept_scale
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
 SHORT_TEXTS = "short_texts"
 """Name of this attention among those of transformers."""
 _LONGEST = 256  # tokens; for longer texts torch's attention needs less memory, and is as fast
@@ -27,14 +25,17 @@ _MAX_GROUPS = 4
 _GROUP_COST = 3000  # in scores of one head: the fixed cost of a group's operations
 
 
-def use_short_texts(encoder: PreTrainedModel) -> None:
-    """Give an encoder this attention, as one of those that transformers lets a model choose from."""
+@cache
+def register() -> None:
+    """Make this attention one of those that transformers lets a model choose from, in this process.
+
+    Not done at import, as it imports transformers' models, for which ``--help`` would wait.
+    """
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
     AttentionInterface.register(SHORT_TEXTS, attend)
     AttentionMaskInterface.register(SHORT_TEXTS, sdpa_mask)
-    encoder.set_attn_implementation(SHORT_TEXTS)
 
 
 class ShortTexts:
@@ -125,7 +126,7 @@ def attend(
     *Shape:* ``query``, ``key`` and ``value`` (R, heads, W, width), result (R, W, heads, width).
     """
     if texts is None:
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward  # --help does not wait for it
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsmc_lightning.model.fast.attention import use_short_texts
+from nsmc_lightning.model.fast.attention import SHORT_TEXTS, register
 from nsmc_lightning.model.fast.dropout import use_fast_dropout
 from nsmc_lightning.model.fast.linear import use_fast_linear
 from nsmc_lightning.model.fast.probe import Probe, probe
@@ -26,7 +26,8 @@ def use_fast_paths(encoder: PreTrainedModel) -> Probe:
     use_fast_linear(encoder)
     if not may_be_packed(encoder):
         return probe(encoder)
-    use_short_texts(encoder)
+    register()
+    encoder.set_attn_implementation(SHORT_TEXTS)
     found = probe(encoder)
     if not (found.pads and found.packs):
         encoder.set_attn_implementation("sdpa")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nsmc_lightning.model.families import FULL_ATTENTION, PADDED_POSITIONS, first_position
-from nsmc_lightning.model.fast.attention import SHORT_TEXTS, ShortTexts, short_texts
+from nsmc_lightning.model.fast.attention import SHORT_TEXTS, ShortTexts, register, short_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -111,11 +111,12 @@ def _texts(
 
     Measured on a CPU at widths of 8 to 512: torch's is faster on padded texts in float32, ours on all others.
     """
-    half = torch.is_autocast_enabled("cpu") or encoder.dtype != torch.float32
-    if not (packed or half) or attention_mask.device.type != "cpu":
-        return {}
     # transformers 5.23 has no public way to read which attention an encoder uses.
     if encoder.config._attn_implementation != SHORT_TEXTS or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return {}
+    register()  # a spawned process receives the encoder, but not what is registered
+    half = torch.is_autocast_enabled("cpu") or encoder.dtype != torch.float32
+    if not (packed or half) or attention_mask.device.type != "cpu":
         return {}
     texts = short_texts(attention_mask, position_ids, encoder.config.num_attention_heads)
     return {} if texts is None else {"texts": texts}
