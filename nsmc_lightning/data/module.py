@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +100,7 @@ class NSMCDataModule(LightningDataModule):
         # To train a vocabulary the texts are read anyway.
         self._cache = TokenCache(self.cache_dir / "tokens") if isinstance(tokenizer, str) else None
         self._reported: set[str] = set()
+        self._files: dict[str, str] = {}
         self._place = Place()
         self._order: dict[str, Any] | None = None
 
@@ -227,19 +227,14 @@ class NSMCDataModule(LightningDataModule):
         settings = {key: value for key, value in self.hparams.items() if key != "tokenizer" and key[0] != "_"}
         for key in ("data_dir", "cache_dir"):  # the checkpoint may be used from another folder
             settings[key] = os.path.abspath(settings[key]) if settings[key] is not None else None
+        self._files = self._files or tokenizer_files(self.tokenizer)  # slow for 250,000 pieces: once a run
         return {
             "corpus": asdict(self.corpus),
             "settings": settings,
             "sha256": self.checksums(),
-            "tokenizer_files": self._tokenizer_files,
+            "tokenizer_files": self._files,
             "order": self._order,
         }
-
-    @cached_property
-    def _tokenizer_files(self) -> dict[str, str]:
-        """Written once, not for each checkpoint: a vocabulary may be of 250,000 pieces."""
-        assert self.tokenizer is not None
-        return tokenizer_files(self.tokenizer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Find the place in the epoch at which ``fit`` resumes; the rest of the state is for ``Checkpoint``.
