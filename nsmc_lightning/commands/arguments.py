@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from nsmc_lightning.commands.recipes import recipe_file
+from nsmc_lightning.commands.recipes import SHIPPED, recipe_file
 from nsmc_lightning.errors import UserError
 
 # The parser would merge two corpora: what the second leaves out, its test part say, would be the first one's.
@@ -48,12 +48,16 @@ class Config(NamedTuple):
         return self.source if os.path.isfile(self.source) else None
 
     @property
-    def words(self) -> list[str]:
-        """The arguments for the parser."""
+    def has_corpus(self) -> bool:
+        """Whether it has a whole corpus, not only some keys of one."""
         data = self.settings.get("data")
         corpus = data.get("corpus") if isinstance(data, dict) else None
-        whole = isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
-        return [*([_NO_CORPUS] if whole else []), *([f"--config={self.source}"] if self.settings else [])]
+        return isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
+
+    @property
+    def words(self) -> list[str]:
+        """The arguments for the parser."""
+        return [*([_NO_CORPUS] if self.has_corpus else []), *([f"--config={self.source}"] if self.settings else [])]
 
 
 class _Loader(yaml.SafeLoader):
@@ -113,11 +117,19 @@ class CommandLine:
         The parser goes by order: a saved ``config.yaml`` behind ``--ckpt_path X`` would set it to null again, and an
         untrained model would be tested.
         """
-        words = [self.command, *(word for config in self.configs for word in config.words)]
+        words = [self.command]
+        if self._changes_default_corpus:
+            words.append(f"--data.corpus={SHIPPED / 'corpus' / 'nsmc.yaml'}")  # the parser's default, None, has no keys
+        words += [word for config in self.configs for word in config.words]
         for name, value in self.options:
             words += [_NO_CORPUS] if name == "--data.corpus" else []
             words.append(name if value is None else f"{name}={value}")
         return words
+
+    @property
+    def _changes_default_corpus(self) -> bool:
+        keys = any(name.startswith("--data.corpus.") for name, _ in self.options)
+        return keys and self.last("--data.corpus") is None and not any(config.has_corpus for config in self.configs)
 
 
 def _options(args: list[str]) -> list[tuple[str, str | None]]:

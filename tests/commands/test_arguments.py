@@ -126,3 +126,18 @@ def test_a_key_that_is_given_twice_is_refused(tmp_path: Path, option: str, lines
         return
     with pytest.raises(UserError, match=f"^{option} {path}, line {line}: .*the key {key} "):
         CommandLine(["fit", option, str(path)])
+
+
+@pytest.mark.parametrize(
+    ("args", "changed"),
+    [
+        (["--data.corpus.text_column=review"], True),
+        (["--data.corpus.text_column", "review", "--config=data: {max_length: 3}"], True),
+        (["--data.corpus.text_column=review", "--data.corpus=configs/corpus/imdb.yaml"], False),
+        (["--data.corpus.text_column=review", "--config=data: {corpus: {train: {file: t.csv}}}"], False),
+        (["--data.max_length=3"], False),
+    ],
+)
+def test_a_key_of_the_default_corpus_can_be_changed(args: list[str], changed: bool) -> None:
+    words = CommandLine(["fit", *args]).words()
+    assert (f"--data.corpus={SHIPPED / 'corpus' / 'nsmc.yaml'}" in words[:2]) == changed
