@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+REVIEWS = [
+    "정말 재미있는 영화였어요",
+    "아 지루해서 끝까지 못 봤네요",
+    "연기가 좋고 음악도 좋다!",
+    "돈이 아깝다.. Bad",
+] * 5
 SIZES = {
     "vocab_size": 600,
     "hidden_size": 16,

@@ -6,6 +6,14 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.trainer.states import TrainerFn
+
+# The trainer's number of batches, by the command that it runs.
+_TOTALS = {
+    TrainerFn.VALIDATING: "num_val_batches",
+    TrainerFn.TESTING: "num_test_batches",
+    TrainerFn.PREDICTING: "num_predict_batches",
+}
 
 
 class ProgressLines(ProgressBar):
@@ -70,30 +78,12 @@ class ProgressLines(ProgressBar):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if trainer.state.fn == "validate":
-            self._advance("validate", batch_idx + 1, trainer.num_val_batches[dataloader_idx])
+        """Advance the command's own batches; those of a validation within ``fit`` are not."""
+        command = trainer.state.fn
+        if command in _TOTALS:
+            self._advance(command.value, batch_idx + 1, getattr(trainer, _TOTALS[command])[dataloader_idx])
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._advance("test", batch_idx + 1, trainer.num_test_batches[dataloader_idx])
-
-    def on_predict_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        self._advance("predict", batch_idx + 1, trainer.num_predict_batches[dataloader_idx])
+    on_test_batch_end = on_predict_batch_end = on_validation_batch_end
 
 
 def _clock(seconds: float) -> str:

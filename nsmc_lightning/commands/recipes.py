@@ -18,7 +18,7 @@ def recipe_file(option: str, value: str, shipped: Path = SHIPPED) -> str:
     Args:
         option: ``--config`` or ``--data.corpus``.
         value: a file, or settings as YAML text, which are returned as they are.
-        shipped: the folder that ``configs`` stands for.
+        shipped: the folder to look for ``configs`` in.
 
     Raises:
         UserError: there is no such file, neither here nor shipped.

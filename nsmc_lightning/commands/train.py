@@ -220,8 +220,9 @@ class ClassifierCLI(LightningCLI):
         if self.command == "fit" and self.checkpoint is not None:
             resumed = Path(self.checkpoint.path), self.checkpoint.global_step
         config = self.config_init[self.command]
-        trainer, self.stop, self.record = build_trainer(config, self.config_text, self.checkpoint_text, resumed)
-        self.record.ckpt_path = self.ckpt_path
+        trainer, self.stop, self.record = build_trainer(
+            config, self.config_text, self.checkpoint_text, self.ckpt_path, resumed
+        )
         return trainer
 
     def after_instantiate_classes(self) -> None:

@@ -37,7 +37,11 @@ class Run(NamedTuple):
 
 
 def build_trainer(
-    config: Namespace, config_text: str, checkpoint_text: str, resumed: tuple[Path, int] | None = None
+    config: Namespace,
+    config_text: str,
+    checkpoint_text: str,
+    ckpt_path: str | None,
+    resumed: tuple[Path, int] | None,
 ) -> Run:
     """The trainer of a command, with our loggers and callbacks added to those that the settings name.
 
@@ -45,6 +49,7 @@ def build_trainer(
         config: the command's settings, with classes built.
         config_text: the settings as YAML, for the run's folder.
         checkpoint_text: the same for checkpoints.
+        ckpt_path: the checkpoint that the command starts from, for its record.
         resumed: the checkpoint that training resumes from, and its global step.
 
     Raises:
@@ -61,7 +66,7 @@ def build_trainer(
         settings["max_time"] = None
     plugins = trainer.plugins or []
     settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
-    ours, stop, record = _callbacks(config, config_text, checkpoint_text)
+    ours, stop, record = _callbacks(config, config_text, checkpoint_text, ckpt_path)
     settings["callbacks"] = [*given, *ours, *_progress(trainer, given)]
     with building_trainer(trainer):
         built = Trainer(**settings)
@@ -70,13 +75,13 @@ def build_trainer(
 
 
 def _callbacks(
-    config: Namespace, config_text: str, checkpoint_text: str
+    config: Namespace, config_text: str, checkpoint_text: str, ckpt_path: str | None
 ) -> tuple[list[Callback], GracefulStop, RunRecord]:
     """Return our callbacks in the order in which Lightning calls them, after those of the settings."""
     best, last = _checkpoint_callbacks(config)
     seed = int(config.seed_everything or 0)  # false seeds nothing
     throughput, writer = Throughput(), PredictionWriter(config.output)
-    record = RunRecord(config.name, seed, config_text, checkpoint_text, best)
+    record = RunRecord(config.name, seed, config_text, checkpoint_text, ckpt_path, best)
     stop = GracefulStop(last)
     early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
     callbacks = [

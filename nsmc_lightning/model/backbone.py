@@ -163,7 +163,7 @@ def _pretrained_encoder(
         if report["mismatched_keys"]:
             tensor, found, expected = sorted(report["mismatched_keys"])[0]
             raise ValueError(f"{tensor} is {tuple(found)}, but {tuple(expected)} by config.json")
-    missing = sorted(report["missing_keys"])  # unexpected keys are heads of pre-training, which nobody needs
+    missing = sorted(report["missing_keys"])  # unexpected keys are heads of pre-training, which are not used
     if missing:
         more = ", …" if len(missing) > 3 else ""
         warn(f"random weights: {name} lacks {len(missing)} of the encoder's tensors ({', '.join(missing[:3])}{more})")

@@ -28,17 +28,25 @@ class RunRecord(Callback):
         seed: the run's.
         config: the command line's settings as YAML, as they were given.
         checkpoint_config: the same for checkpoints, which are used from other folders.
+        ckpt_path: the checkpoint that the command starts from.
         best: the callback that keeps the best checkpoint; None where none is kept.
     """
 
-    def __init__(self, recipe: str, seed: int, config: str, checkpoint_config: str, best: SaveBest | None) -> None:
+    def __init__(
+        self,
+        recipe: str,
+        seed: int,
+        config: str,
+        checkpoint_config: str,
+        ckpt_path: str | None,
+        best: SaveBest | None,
+    ) -> None:
         self.recipe = recipe
         self.seed = seed
         self.config = config
         self.checkpoint_config = checkpoint_config
         self.best = best
-        self.ckpt_path: str | None = None
-        """The checkpoint that the command starts from."""
+        self.ckpt_path = ckpt_path
         self.last_metrics: dict[str, float] = {}
         """Dev metrics of the last validation of this process's ``fit``."""
         self.run: dict[str, Any] = {}

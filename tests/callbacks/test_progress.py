@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.trainer.states import TrainerFn
 
 from nsmc_lightning.callbacks.progress import ProgressLines
 
@@ -14,7 +15,7 @@ ANY: Any = None
 
 
 def run_test(progress: ProgressLines, batches: int) -> None:
-    trainer: Any = SimpleNamespace(num_test_batches=[batches])
+    trainer: Any = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.TESTING), num_test_batches=[batches])
     progress.on_test_epoch_start(trainer, ANY)
     for batch in range(batches):
         progress.on_test_batch_end(trainer, ANY, ANY, ANY, batch)

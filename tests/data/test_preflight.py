@@ -13,13 +13,8 @@ from nsmc_lightning.data.preflight import check_limits, check_tokenizer, unknown
 from nsmc_lightning.data.tokenizer import load_tokenizer, train_tokenizer
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.types import EncoderLimits
+from tests.conftest import REVIEWS
 
-REVIEWS = [
-    "정말 재미있는 영화였어요",
-    "아 지루해서 끝까지 못 봤네요",
-    "연기가 좋고 음악도 좋다!",
-    "돈이 아깝다.. Bad",
-] * 5
 LIMITS = EncoderLimits(vocab_size=200, max_length=64, pad_token_id=0)
 
 

@@ -19,13 +19,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from nsmc_lightning.data.preflight import unknown_share
 from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
 from nsmc_lightning.errors import UserError
+from tests.conftest import REVIEWS
 
-REVIEWS = [
-    "정말 재미있는 영화였어요",
-    "아 지루해서 끝까지 못 봤네요",
-    "연기가 좋고 음악도 좋다!",
-    "돈이 아깝다.. Bad",
-] * 5
 SPELLED_OUT = "좋다 [SEP] 나쁘다[CLS] [MASK] <s> 그리고</s> <pad> <mask> [PAD]"
 BACKBONES = ["tokenizers/kobert", "tokenizers/klue", "tokenizers/kcbert", "tokenizers/mbert", "models/e5-small-ko"]
 KOBERT_MODEL = "tokenizer_78b3253a26.model"

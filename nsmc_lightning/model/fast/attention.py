@@ -20,9 +20,9 @@ from nsmc_lightning.model.fast.dropout import kept_scale
 
 SHORT_TEXTS = "short_texts"
 """Name of this attention among those of transformers."""
-_LONGEST = 256  # tokens; for longer texts torch's attention needs less memory, and is as fast
+_LONGEST = 256  # tokens; the scores of longer texts take much memory, which torch's attention does not need
 _MAX_GROUPS = 4
-_GROUP_COST = 3000  # in scores of one head: the fixed cost of a group's operations
+_GROUP_COST = 3000  # in scores of one head: the fixed cost of a group's operations, estimated and not tuned
 
 
 @cache

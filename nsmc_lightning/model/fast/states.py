@@ -109,7 +109,8 @@ def _texts(
 ) -> dict[str, ShortTexts]:
     """Return the keyword argument of our attention, which encoders hand down to it; empty to use torch's.
 
-    Measured on a CPU at widths of 8 to 512: torch's is faster on padded texts in float32, ours on all others.
+    Measured on an AMD CPU: torch's is mostly faster on padded texts in float32, ours on packed texts and in training in
+    bfloat16 (see ``tests/benchmarks/notes.md``).
     """
     # transformers 5.23 has no public way to read which attention an encoder uses.
     if encoder.config._attn_implementation != SHORT_TEXTS or torch.compiler.is_compiling() or torch.jit.is_tracing():
