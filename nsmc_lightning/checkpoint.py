@@ -18,6 +18,7 @@ from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.fast.kernels import choose_kernels, stored_kernels, use_kernels
 from nsmc_lightning.model.network import SequenceClassifier
 from nsmc_lightning.model.stored import ENCODER_CONFIG, stored_backbone
 
@@ -198,6 +199,8 @@ class Checkpoint:
         encoder = load_encoder(self.backbone, pretrained=False, need_pooler=pooling == "pooler")
         network = SequenceClassifier(encoder, len(weights["head.linear.bias"]), pooling)
         network.load_state_dict({name: weights[name] for name in network.state_dict()})  # without training metrics
+        kernels = stored_kernels(self.content, "float32") or choose_kernels(encoder, torch.float32)
+        use_kernels(encoder, kernels)
         return network.eval()
 
 

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from platformdirs import user_cache_dir
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -16,6 +18,11 @@ except ImportError:  # Windows
 
 PARTIAL = ".part"
 """Ending of a file that is being written."""
+
+
+def default_cache_dir() -> Path:
+    """Return ``$NSMC_LIGHTNING_CACHE``, or the user's cache folder."""
+    return Path(os.environ.get("NSMC_LIGHTNING_CACHE") or user_cache_dir("nsmc_lightning"))
 
 
 @contextmanager

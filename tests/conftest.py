@@ -34,6 +34,14 @@ def shared() -> Path:
     return path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep downloads, tokens and measurements of the tests out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSMC_LIGHTNING_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def console() -> Iterator[None]:
     """Restore the package's logger after ``main()``: the standard error that it logs to closes with the test."""

@@ -13,8 +13,10 @@ TOUCHED = {
         "_checkpoint_connector": "lightning 2.6: the loops' state before Lightning restores its loops from it",
         "_loaded_checkpoint": "lightning 2.6: the same",
     },
-    "model/fast/attention.py": {"_softmax_backward_data": "torch 2.13: the gradient of a softmax in one pass"},
-    "model/fast/states.py": {"_attn_implementation": "transformers 5.23: which attention an encoder uses"},
+    "model/fast/attention.py": {
+        "_attn_implementation": "transformers 5.23: which attention an encoder uses",
+        "_softmax_backward_data": "torch 2.13: the gradient of a softmax in one pass",
+    },
     "model/fast/linear.py": {"_linear_pointwise": "torch 2.13: oneDNN's matrix product"},
     "model/metrics.py": {"_apply": "torch 2.13: overridden, as sums keep their dtype where the model's changes"},
     "model/module.py": {

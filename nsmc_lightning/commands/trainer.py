@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, Timer, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 
+from nsmc_lightning.callbacks.kernel_report import KernelReport
 from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.progress import ProgressLines
@@ -92,6 +93,7 @@ def _callbacks(
         throughput,  # before what takes time and is not to be measured
         Pictures(),
         writer,  # before the summary, which names its file
+        KernelReport(),
         *([LearningRateMonitor(logging_interval="step")] if config.trainer.logger else []),
         record,  # before the summary, which prints the metrics that it keeps
         Summary(record, throughput, writer, best, last),

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pooch
 import requests
 from tqdm import tqdm
 
@@ -20,11 +19,6 @@ from nsmc_lightning.files import PARTIAL, file_digest, lock, whole_folder
 
 _TIMEOUT = (10, 30)  # seconds to connect, and between two chunks
 _CHUNK = 1 << 16  # bytes
-
-
-def default_cache_dir() -> Path:
-    """Return ``$NSMC_LIGHTNING_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("NSMC_LIGHTNING_CACHE") or pooch.os_cache("nsmc_lightning"))
 
 
 def fetch(source: Source, directory: Path | None, corpus_name: str, cache_dir: Path) -> Path:
@@ -68,10 +62,7 @@ def _in_directory(source: Source, directory: Path, cached: Path) -> Path:
 
 
 def _download(url: str, target: Path, sha256: str | None) -> None:
-    """Download to ``target``, which appears only when it is complete and its checksum is right.
-
-    ``pooch.retrieve`` does not resume, and its files only their owner can read.
-    """
+    """Download to ``target``, which appears only when it is complete and its checksum is right."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _partial_file(target) as partial:

@@ -15,7 +15,6 @@ from nsmc_lightning.data.cache import TokenCache, token_key
 from nsmc_lightning.data.clean import clean_text, counts_table
 from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
 from nsmc_lightning.data.demo.grammar import write_demo
-from nsmc_lightning.data.download import default_cache_dir
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.loader import build_loader
 from nsmc_lightning.data.preflight import check_limits, check_tokenizer
@@ -23,6 +22,7 @@ from nsmc_lightning.data.resume import Place, correct_loops, find_place, order_o
 from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
 from nsmc_lightning.errors import UserError, report, warn
+from nsmc_lightning.files import default_cache_dir
 from nsmc_lightning.signature import checked_settings
 from nsmc_lightning.types import Batch, EncoderLimits
 

@@ -18,12 +18,11 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from nsmc_lightning.errors import UserError, reason, warn
-from nsmc_lightning.model.families import FULL_ATTENTION, PADDED_POSITIONS
+from nsmc_lightning.model.families import ATTENTION_DROPOUT, FULL_ATTENTION, PADDED_POSITIONS
 from nsmc_lightning.types import TRAINED_PAD_ID
 
-# The families' names for dropout on hidden states and on attention weights.
+# The families' names for dropout on hidden states.
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout", "hidden_dropout")
-_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 _WAYS_OUT = "Give the folder of a downloaded checkpoint, or use configs/demo.yaml, which needs no network."
 
 
@@ -53,7 +52,7 @@ def load_encoder(
     name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
     _refuse_other_models(config, name)
     _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout)
-    _set_dropout(config, "attention_dropout", _ATTENTION_DROPOUT, attention_dropout)
+    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
     options = _options(config, need_pooler)
     if isinstance(backbone, str) and pretrained:
         encoder = _pretrained_encoder(backbone, config, options)

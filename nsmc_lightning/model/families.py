@@ -17,6 +17,8 @@ PADDED_POSITIONS = frozenset(
     {"camembert", "data2vec-text", "esm", "ibert", "longformer", "luke", "mpnet", "roberta",
      "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"}
 )  # fmt: skip
+# The families' names for dropout on attention weights.
+ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 _MPNET_FIRST_POSITION = 2  # whatever pad_token_id is
 
 

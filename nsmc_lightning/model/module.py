@@ -1,6 +1,7 @@
 """BertClassifierModule: how a SequenceClassifier is trained and measured."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
@@ -17,6 +18,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.fast.compiled import CompiledForward
+from nsmc_lightning.model.fast.kernels import KERNELS, Kernels, choose_kernels, stored_kernels, use_kernels
+from nsmc_lightning.model.fast.memory import keep_freed_memory
 from nsmc_lightning.model.fast.probe import padded_inputs
 from nsmc_lightning.model.loss import build_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
@@ -91,6 +94,15 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
         self._step_mean = StepMean()
         self._compiled: CompiledForward | None = None
         self.example_input_array = _example_input(self.limits)
+
+    def setup(self, stage: str) -> None:
+        """On a CPU, choose the encoder's kernels, the same in all processes, and keep the memory that a step frees."""
+        if self.trainer.strategy.root_device.type != "cpu":
+            return
+        keep_freed_memory()
+        dtype = torch.bfloat16 if "bf16" in str(self.trainer.precision) else torch.float32
+        chosen = choose_kernels(self.encoder, dtype) if self.trainer.is_global_zero else Kernels()
+        use_kernels(self.encoder, self.trainer.strategy.broadcast(chosen))
 
     def compile_training(self, batch_size: int) -> None:
         """Compile the forward pass of training at its first packed batch of ``batch_size`` reviews, for its shape.
@@ -212,7 +224,7 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
         self.log_dict(self.test_metrics)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the encoder's ``config.json``, with which the weights load without the backbone's folder or hub id.
+        """Add the encoder's ``config.json``, with which the weights load without the backbone, and its kernels.
 
         The training metrics are summed over all processes.
         """
@@ -220,9 +232,17 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
         for key in [key for key in weights if key.startswith("train_metrics.")]:
             weights[key] = self.trainer.strategy.reduce(weights[key].clone(), reduce_op="sum")
         checkpoint[ENCODER_CONFIG] = config_text(self.encoder.config)
+        if self.device.type == "cpu":
+            kernels: Any = self.encoder.kernels
+            checkpoint[KERNELS] = asdict(kernels)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the training metrics in the first process only, as they are summed over all."""
+        """Restore the kernels of a run in the same precision, and the training metrics in the first process only.
+
+        With other kernels a resumed run would round otherwise. The training metrics are summed over all processes.
+        """
+        current: Any = self.encoder.kernels
+        use_kernels(self.encoder, stored_kernels(checkpoint, current.dtype) or current)
         if self.global_rank > 0:
             weights = checkpoint["state_dict"]
             weights |= {key: torch.zeros_like(weights[key]) for key in weights if key.startswith("train_metrics.")}

@@ -1,6 +1,7 @@
 """What a run was: its settings, its origin, and its hyper-parameters with the metrics that they reached."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ class RunRecord(Callback):
     """Write ``config.yaml`` and ``run.json`` to the run's folder, and the same into each checkpoint.
 
     ``run.json`` tells where the run came from: the recipe's name, the seed, the checkpoint that it started from, the
-    checksum of each file, the versions of Python and of the libraries, and the commit of the code.
+    checksum of each file, the versions of Python and of the libraries, the commit of the code, and the kernels.
 
     At the end of ``fit`` the loggers receive the hyper-parameters once, with the dev metrics of the best checkpoint, so
     that TensorBoard's HParams tab compares runs by what they reached; without such a checkpoint, with the last ones.
@@ -68,12 +69,23 @@ class RunRecord(Callback):
             "versions": versions(),
             "git": git_state(),
         }
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the record, once the checkpoint is loaded: with it come the kernels of the run that it resumes."""
+        if trainer.strategy.root_device.type == "cpu":
+            self.run["kernels"] = asdict(pl_module.encoder.kernels)  # type: ignore[arg-type, union-attr]
         folder = Path(trainer.log_dir or trainer.default_root_dir)  # read on every process, as Lightning broadcasts it
         if trainer.is_global_zero and trainer.loggers and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "config.yaml").write_text(self.config, encoding="utf-8")
             text = json.dumps(self.run, ensure_ascii=False, indent=2)
             (folder / "run.json").write_text(text + "\n", encoding="utf-8")
+
+    on_test_start = on_predict_start = on_fit_start
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn != "fit":
+            self.on_fit_start(trainer, pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if is_fit_validation(trainer):

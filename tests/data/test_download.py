@@ -16,7 +16,7 @@ import pytest
 
 from nsmc_lightning.data import download
 from nsmc_lightning.data.corpus import Source
-from nsmc_lightning.data.download import default_cache_dir, fetch
+from nsmc_lightning.data.download import fetch
 from nsmc_lightning.errors import UserError
 
 CONTENT = "".join(f"{i}\t리뷰 {i}\t{i % 2}\n" for i in range(20_000)).encode()
@@ -263,13 +263,6 @@ def test_a_missing_file_of_the_users_is_named(server: Server, source: Source, tm
 def test_a_source_without_address_asks_for_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"own\.tsv.*--data\.data_dir"):
         fetch(Source("own.tsv"), None, "own", tmp_path)
-
-
-def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NSMC_LIGHTNING_CACHE", "/somewhere")
-    assert default_cache_dir() == Path("/somewhere")
-    monkeypatch.delenv("NSMC_LIGHTNING_CACHE")
-    assert default_cache_dir().name == "nsmc_lightning"
 
 
 # Archives

@@ -24,7 +24,9 @@ from nsmc_lightning.data.batch import ReviewDataset, row_shape
 from nsmc_lightning.data.encode import Encoded
 from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.errors import UserError
+from nsmc_lightning.model import module as module_file
 from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.fast.kernels import Kernels
 from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.model.network import to_probabilities
 from nsmc_lightning.model.stored import config_text, stored_backbone
@@ -374,6 +376,25 @@ def test_checkpoint_stands_alone(family: dict[str, Any], tmp_path: Path) -> None
     reread: dict[str, Any] = {"state_dict": {}}
     restored.on_save_checkpoint(reread)
     assert reread["encoder_config"] == checkpoint["encoder_config"]  # the same from another folder
+
+
+def test_a_resumed_run_computes_with_the_kernels_of_its_checkpoint(
+    bert: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, other = Kernels("float32", packed=5), Kernels("bfloat16", packed=6)
+    chosen = {torch.float32: first, torch.bfloat16: other}
+    monkeypatch.setattr(module_file, "choose_kernels", lambda encoder, dtype: chosen[dtype])
+    fitted = trainer(tmp_path)
+    fitted.fit(BertClassifierModule(bert), loader(make_batches(SIZES)))
+    fitted.save_checkpoint(tmp_path / "x.ckpt")
+    chosen[torch.float32] = Kernels("float32", packed=7)
+    kernels = []
+    for precision in ("32-true", "bf16-mixed"):
+        module = BertClassifierModule(bert)
+        resumed = trainer(tmp_path, max_epochs=2, precision=precision)
+        resumed.fit(module, loader(make_batches(SIZES)), ckpt_path=tmp_path / "x.ckpt")
+        kernels.append(module.encoder.kernels)
+    assert kernels == [first, other]
 
 
 def test_load_from_checkpoint_needs_nothing_but_the_file(

@@ -8,7 +8,7 @@ groups of like length, so that nearly all scores are used, and dropout costs lit
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ from torch.autograd.function import once_differentiable
 
 from nsmc_lightning.model.fast.dropout import kept_scale
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 SHORT_TEXTS = "short_texts"
 """Name of this attention among those of transformers."""
-_LONGEST = 256  # tokens; the scores of longer texts take much memory, which torch's attention does not need
 _MAX_GROUPS = 4
 _GROUP_COST = 3000  # in scores of one head: the fixed cost of a group's operations, estimated and not tuned
 
@@ -36,6 +38,12 @@ def register() -> None:
 
     AttentionInterface.register(SHORT_TEXTS, attend)
     AttentionMaskInterface.register(SHORT_TEXTS, sdpa_mask)
+
+
+def uses_short_texts(encoder: PreTrainedModel) -> bool:
+    """Whether an encoder's attention is this one."""
+    # transformers 5.23 has no public way to read which attention an encoder uses.
+    return encoder.config._attn_implementation == SHORT_TEXTS
 
 
 class ShortTexts:
@@ -69,15 +77,15 @@ class ShortTexts:
         self.real = torch.from_numpy(real)[:, None]
 
 
-def short_texts(attention_mask: Tensor, position_ids: Tensor, num_heads: int) -> ShortTexts | None:
-    """Sort the texts of a batch into groups of like length; None if one of them is too long.
+def short_texts(attention_mask: Tensor, position_ids: Tensor, num_heads: int, longest: int) -> ShortTexts | None:
+    """Sort the texts of a batch into groups of like length; None if one of them has more than ``longest`` tokens.
 
     *Shape:* as in :class:`~nsmc_lightning.types.Batch`: int64 (R, W) both.
     """
     numbers = attention_mask.numpy().reshape(-1)
     starts = np.flatnonzero((position_ids.numpy().reshape(-1) == 0) & (numbers > 0))
     lengths = np.bincount(numbers)[numbers[starts]]
-    if not len(lengths) or lengths.max() > _LONGEST:
+    if not len(lengths) or lengths.max() > longest:
         return None
     order = np.argsort(lengths, kind="stable")
     groups = []

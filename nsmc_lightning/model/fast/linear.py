@@ -1,9 +1,6 @@
 """Linear layers by the matrix library that is faster on the processor."""
 
 import math
-import platform
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +10,17 @@ from torch.utils.flop_counter import register_flop_formula
 
 
 class FastLinear(nn.Linear):
-    """``nn.Linear`` by oneDNN instead of MKL: twice as fast in float32 on AMD processors with AVX-512.
+    """``nn.Linear`` by oneDNN instead of MKL, if told to: twice as fast in float32 on AMD processors with AVX-512.
 
     torch multiplies float32 matrices on a CPU with MKL, which does not use AVX-512 on AMD processors; oneDNN, which is
-    also part of torch, does. Both compute in float32, but add in another order. Other devices, dtypes and processors,
-    and compiled code, use ``nn.Linear``'s own.
+    also part of torch, does. Both compute in float32, but add in another order. Other devices and dtypes, and compiled
+    code, use ``nn.Linear``'s own.
+
+    Attributes:
+        onednn: whether to use oneDNN: see :func:`~nsmc_lightning.model.fast.kernels.choose_kernels`.
     """
+
+    onednn = False
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer.
@@ -26,12 +28,12 @@ class FastLinear(nn.Linear):
         *Shape:* ``input`` (..., in_features); result (..., out_features).
         """
         if (
-            input.dtype is not torch.float32
+            not self.onednn
+            or input.dtype is not torch.float32
             or input.device.type != "cpu"
             or torch.is_autocast_enabled("cpu")
             or torch.compiler.is_compiling()
             or torch.jit.is_tracing()  # TensorBoard's graph would show a box without content
-            or not onednn_is_faster()
         ):
             return super().forward(input)
         # In two dimensions: with more, oneDNN returns a view, which Longformer could not change in place.
@@ -71,18 +73,13 @@ def _flops(input: tuple[int, ...], weight: tuple[int, ...], *_: Any, **__: Any) 
     return 2 * math.prod(input) * weight[0]
 
 
-if hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+def has_onednn() -> bool:
+    """Whether torch offers oneDNN's product."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+
+
+if has_onednn():
     register_flop_formula(torch.ops.mkldnn._linear_pointwise)(_flops)  # otherwise the model summary counts none
-
-
-@cache
-def onednn_is_faster() -> bool:
-    """Whether this is an AMD processor with AVX-512, and torch offers oneDNN's product."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
-        return False
-    processors = Path("/proc/cpuinfo")  # on Linux
-    text = processors.read_text(encoding="utf-8") if processors.is_file() else platform.processor()
-    return "AuthenticAMD" in text and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 def use_fast_linear(module: nn.Module) -> None:

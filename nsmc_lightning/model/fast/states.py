@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from nsmc_lightning.model.families import FULL_ATTENTION, PADDED_POSITIONS, first_position
-from nsmc_lightning.model.fast.attention import SHORT_TEXTS, ShortTexts, register, short_texts
+from nsmc_lightning.model.fast.attention import ShortTexts, register, short_texts, uses_short_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -109,17 +109,16 @@ def _texts(
 ) -> dict[str, ShortTexts]:
     """Return the keyword argument of our attention, which encoders hand down to it; empty to use torch's.
 
-    Measured on an AMD CPU: torch's is mostly faster on padded texts in float32, ours on packed texts and in training in
-    bfloat16 (see ``tests/benchmarks/notes.md``).
+    The encoder's kernels decide: see :func:`~nsmc_lightning.model.fast.kernels.choose_kernels`.
     """
-    # transformers 5.23 has no public way to read which attention an encoder uses.
-    if encoder.config._attn_implementation != SHORT_TEXTS or torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if not uses_short_texts(encoder) or torch.compiler.is_compiling() or torch.jit.is_tracing():
         return {}
     register()  # a spawned process receives the encoder, but not what is registered
-    half = torch.is_autocast_enabled("cpu") or encoder.dtype != torch.float32
-    if not (packed or half) or attention_mask.device.type != "cpu":
+    kernels: Any = encoder.kernels
+    longest = kernels.packed if packed else kernels.padded if torch.is_grad_enabled() else kernels.evaluation
+    if longest == 0 or attention_mask.device.type != "cpu":
         return {}
-    texts = short_texts(attention_mask, position_ids, encoder.config.num_attention_heads)
+    texts = short_texts(attention_mask, position_ids, encoder.config.num_attention_heads, longest)
     return {} if texts is None else {"texts": texts}
 
 

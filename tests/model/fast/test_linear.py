@@ -6,7 +6,6 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertModel
 
-from nsmc_lightning.model.fast import linear
 from nsmc_lightning.model.fast.linear import FastLinear, use_fast_linear
 from tests.conftest import SIZES
 
@@ -16,9 +15,9 @@ needs_onednn = pytest.mark.skipif(
 
 
 @pytest.fixture
-def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use oneDNN on every processor, also where it is not faster."""
-    monkeypatch.setattr(linear, "onednn_is_faster", lambda: True)
+def by_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every fast linear layer use oneDNN."""
+    monkeypatch.setattr(FastLinear, "onednn", True)
 
 
 def gradients(layer: nn.Linear, values: torch.Tensor, weights: torch.Tensor) -> list[torch.Tensor]:
@@ -28,7 +27,7 @@ def gradients(layer: nn.Linear, values: torch.Tensor, weights: torch.Tensor) -> 
 
 
 @needs_onednn
-@pytest.mark.usefixtures("anywhere")
+@pytest.mark.usefixtures("by_onednn")
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("shape", [(37,), (3, 11)])
 def test_result_and_gradients(shape: tuple[int, ...], bias: bool) -> None:
@@ -44,7 +43,7 @@ def test_result_and_gradients(shape: tuple[int, ...], bias: bool) -> None:
 
 
 @needs_onednn
-@pytest.mark.usefixtures("anywhere")
+@pytest.mark.usefixtures("by_onednn")
 def test_a_result_may_be_changed_in_place() -> None:
     layer = FastLinear(4, 3, bias=False)
     result = layer(torch.ones(2, 5, 4))
@@ -54,7 +53,7 @@ def test_a_result_may_be_changed_in_place() -> None:
 
 
 @needs_onednn
-@pytest.mark.usefixtures("anywhere")
+@pytest.mark.usefixtures("by_onednn")
 def test_gradients_that_nobody_asks_for_are_left_out() -> None:
     layer = FastLinear(4, 3)
     layer.weight.requires_grad_(False)
@@ -65,7 +64,7 @@ def test_gradients_that_nobody_asks_for_are_left_out() -> None:
 
 
 @needs_onednn
-@pytest.mark.usefixtures("anywhere")
+@pytest.mark.usefixtures("by_onednn")
 def test_operations_are_counted() -> None:
     values, counts = torch.randn(3, 7, 40, requires_grad=True), []
     for layer in (FastLinear(40, 9), nn.Linear(40, 9)):
@@ -75,7 +74,7 @@ def test_operations_are_counted() -> None:
     assert counts[0] == counts[1] == 3 * 2 * 3 * 7 * 40 * 9
 
 
-@pytest.mark.usefixtures("anywhere")
+@pytest.mark.usefixtures("by_onednn")
 def test_other_dtypes_and_autocast_are_left_to_torch() -> None:
     layer, values = FastLinear(4, 3), torch.randn(2, 4)
     expected = nn.functional.linear(values.double(), layer.weight.double(), layer.bias.double())
