@@ -11,6 +11,13 @@ _PACKAGES = ("torch", "lightning", "transformers", "accelerate", "tokenizers")
 _BFLOAT16 = {"amx_bf16": "AMX", "avx512_bf16": "AVX512-BF16"}
 
 
+def machine() -> str:
+    """The kind of machine: its GPU, or its processors."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{_cpu()}, {len(os.sched_getaffinity(0))} cores"
+
+
 def describe(threads: int) -> list[str]:
     """Lines on the date, the processors and the versions; nothing that names the machine."""
     lines = [

@@ -1,5 +1,6 @@
 """Ratios of what was measured in the same round, and the page that shows them."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,16 +9,17 @@ from statistics import median
 from typing import Any
 
 from contenders import CLIP, LR, MAX_LENGTH, WARMUP_RATIO, WEIGHT_DECAY, Job
-from machine import describe
+from machine import describe, machine
 from plan import Group, Plan
 
 _NOTES = Path(__file__).with_name("notes.md")  # what a person found, below what was measured
+_ON = "On "  # how the title of a machine's section begins
 _HEAD = f"""\
 # Measured against the peers
 
 Written by `make benchmark`. Contenders run in turns, each in a process of its own, on the same reviews, weights,
-threads and precision; which goes first rotates. Numbers are medians over {{}} round(s), with the smallest and the
-largest; ratios are taken within a round. The recipe on both sides: AdamW at {LR:g} with {WARMUP_RATIO:.0%} warm-up and
+threads and precision; which goes first rotates. Numbers are medians over the rounds, with the smallest and the
+largest; ratios are taken within a round. Each kind of machine has a section, which a new run there replaces. The recipe on both sides: AdamW at {LR:g} with {WARMUP_RATIO:.0%} warm-up and
 linear decay, weight decay {WEIGHT_DECAY:g}, gradients clipped at {CLIP:g}, at most {MAX_LENGTH} tokens a review. Ours
 is what `python -m nsmc_lightning fit` runs, with its callbacks and loggers.
 
@@ -26,8 +28,7 @@ weights come before. Ours, random and fully padded batches are alike, and some a
 Trainer's, which run from long reviews to short ones, some at even distances are timed, and its rate is scaled from
 their token slots to those of all its batches (on a GPU a whole epoch is timed). MFU is the model's
 operations on real tokens over the rate of bare matrix products, measured in the same process. Memory is the high-water
-mark of the whole process (on a GPU: of what torch took there).
-"""
+mark of the whole process (on a GPU: of what torch took there)."""
 
 
 @dataclass
@@ -62,17 +63,21 @@ def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
 
 
 def write_report(plan: Plan, results: Results, threads: int, path: Path) -> None:
-    """Writes the page."""
-    sections = [_head(plan, results, threads)]
+    """Writes the page; the sections of other kinds of machines stay as they were."""
+    title = f"## {_ON}{machine()}"
+    facts = [f"- {line}" for line in [*describe(threads), f"Rounds: {results.rounds}", *plan.notes]]
+    sections = [_HEAD, title, "\n".join(facts)]
     sections += [_group(group, results) for group in plan.groups]
     sections += [_padding(plan, results), _starts(plan, results), _start_up(results), _profile(plan, results)]
+    sections += _other_machines(path, title)
     sections.append(_NOTES.read_text(encoding="utf-8").strip())
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
 
-def _head(plan: Plan, results: Results, threads: int) -> str:
-    facts = [f"- {line}" for line in [*describe(threads), *plan.notes]]
-    return "\n".join([_HEAD.format(results.rounds), *facts])
+def _other_machines(path: Path, title: str) -> list[str]:
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    sections = [section.strip() for section in re.split(r"^(?=## )", text, flags=re.MULTILINE)]
+    return [section for section in sections if section.startswith(f"## {_ON}") and section.splitlines()[0] != title]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -96,7 +101,7 @@ def _group(group: Group, results: Results) -> str:
         for result in results.of[job]
         if "error" in result
     ]
-    return "\n".join([f"## {group.title}", "", group.note, "", _table(header, rows), *failures])
+    return "\n".join([f"### {group.title}", "", group.note, "", _table(header, rows), *failures])
 
 
 def _memory(job: Job, results: Results) -> str:
@@ -116,7 +121,7 @@ def _padding(plan: Plan, results: Results) -> str:
         [shown, *(spread(results.values(job, name), "{:.1%}") for job in plan.padding)] for name, shown in names.items()
     ]
     header = ["", *(f"batch {job.batch_size}" for job in plan.padding)]
-    return "\n".join(["## Share of computed tokens that is padding, an epoch of fit", "", _table(header, rows)])
+    return "\n".join(["### Share of computed tokens that is padding, an epoch of fit", "", _table(header, rows)])
 
 
 def _starts(plan: Plan, results: Results) -> str:
@@ -140,12 +145,12 @@ def _starts(plan: Plan, results: Results) -> str:
         "From the call of `Trainer.fit` in a fresh process, after imports and weights: reading, cleaning, splitting,\n"
         "tokenization, samplers, Lightning's own set-up. “Again” is a second process with the same `cache_dir`."
     )
-    return "\n".join(["## Start of a run, and how it grows", "", note, "", _table(header, rows)])
+    return "\n".join(["### Start of a run, and how it grows", "", note, "", _table(header, rows)])
 
 
 def _start_up(results: Results) -> str:
     rows = [[name, spread(seconds, "{:.2f} s")] for name, seconds in results.start_up.items()]
-    return "\n".join(["## Start-up", "", _table(["in a fresh process", "time"], rows)])
+    return "\n".join(["### Start-up", "", _table(["in a fresh process", "time"], rows)])
 
 
 def _profile(plan: Plan, results: Results) -> str:
@@ -154,4 +159,4 @@ def _profile(plan: Plan, results: Results) -> str:
     steps, model = plan.profile.steps, Path(plan.profile.backbone).name
     note = f"Own time in {steps} training steps of ours, {model}, batch {plan.profile.batch_size}."
     header = ["operation", "share of time", "calls"]
-    return "\n".join(["## Where a training step's time goes", "", note, "", _table(header, rows)])
+    return "\n".join(["### Where a training step's time goes", "", note, "", _table(header, rows)])
