@@ -176,11 +176,15 @@ def test_operations_are_not_guessed() -> None:
 # The device's peak
 
 
-def test_peak_is_the_best_burst(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([9.0, 0.02, 0.5, 0.1, 0.3])  # loading, one product, three bursts of five
+@pytest.mark.parametrize(("onednn", "expected"), [(False, 5 * 2 * 1024**3 / 0.1), (True, 10 * 2 * 1024**3 / 0.15)])
+def test_peak_is_the_best_burst_of_the_faster_library(
+    onednn: bool, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkl = [9.0, 0.02, 0.5, 0.1, 0.3]  # loading, one product, three bursts of five
+    seconds = iter([*mkl, *([9.0, 0.01, 0.2, 0.15, 0.3] if onednn else [])])
     monkeypatch.setattr(throughput, "_time_products", lambda left, right, repeats: next(seconds))
+    monkeypatch.setattr(throughput, "has_onednn", lambda: onednn)
     matmul_peak.cache_clear()
-    expected = 5 * 2 * 1024**3 / 0.1
     assert matmul_peak(torch.device("cpu"), torch.float32) == pytest.approx(expected)
     assert matmul_peak(torch.device("cpu"), torch.float32) == pytest.approx(expected)  # and is measured once
     matmul_peak.cache_clear()
