@@ -19,9 +19,11 @@ _HEAD = f"""\
 
 Written by `make benchmark`. Contenders run in turns, each in a process of its own, on the same reviews, weights,
 threads and precision; which goes first rotates. Numbers are medians over the rounds, with the smallest and the
-largest; ratios are taken within a round. Each kind of machine has a section, which a new run there replaces. The recipe on both sides: AdamW at {LR:g} with {WARMUP_RATIO:.0%} warm-up and
-linear decay, weight decay {WEIGHT_DECAY:g}, gradients clipped at {CLIP:g}, at most {MAX_LENGTH} tokens a review. Ours
-is what `python -m nsmc_lightning fit` runs, with its callbacks and loggers.
+largest; ratios are taken within a round. Each kind of machine has a section, which a new run there replaces.
+
+The recipe on both sides: AdamW at {LR:g} with {WARMUP_RATIO:.0%} warm-up and linear decay, weight decay
+{WEIGHT_DECAY:g}, gradients clipped at {CLIP:g}, at most {MAX_LENGTH} tokens a review. Ours is what
+`python -m nsmc_lightning fit` runs, with its callbacks and loggers.
 
 Fit is timed from the end of the last warm-up step to the end of the last step: imports, reading, tokenization and
 weights come before. Ours, random and fully padded batches are alike, and some are timed. Of the length-grouped
