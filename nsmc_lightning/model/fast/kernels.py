@@ -17,6 +17,7 @@ from nsmc_lightning.files import default_cache_dir, whole_file
 from nsmc_lightning.model.families import ATTENTION_DROPOUT
 from nsmc_lightning.model.fast.attention import uses_short_texts
 from nsmc_lightning.model.fast.linear import FastLinear, has_onednn
+from nsmc_lightning.model.fast.states import has_known_layers
 from nsmc_lightning.model.fast.timing import AttentionSpeed, layer_speed, linear_speed
 
 if TYPE_CHECKING:
@@ -85,11 +86,11 @@ def choose_kernels(encoder: PreTrainedModel, dtype: torch.dtype) -> Kernels:
 def bfloat16_speed(encoder: PreTrainedModel) -> float:
     """Return how many times as fast bf16-mixed is as float32 in training a layer of an encoder on this processor.
 
-    Measured once, with the kernels that are faster in each, and then read from the user's cache.
-
-    Args:
-        encoder: with layers known to :func:`~nsmc_lightning.model.fast.states.has_known_layers`.
+    Measured once, with the kernels that are faster in each, and then read from the user's cache; 1 for an encoder whose
+    layers are not known to :func:`~nsmc_lightning.model.fast.states.has_known_layers`.
     """
+    if not has_known_layers(encoder):
+        return 1.0
     before: Any = encoder.kernels
     kernels = {dtype: choose_kernels(encoder, dtype) for dtype in (torch.float32, torch.bfloat16)}
 
