@@ -25,13 +25,13 @@ class KernelReport(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn of bf16-mixed on a CPU that has no fast bfloat16 products."""
         encoder: Any = pl_module.encoder
-        if _is_first_on_cpu(trainer) and trainer.precision == "bf16-mixed":
-            speed = bfloat16_speed(encoder)
-            if speed < 1 / _WORTH_IT:
-                warn(
-                    f"bf16-mixed is about {1 / speed:.1f} times as slow as float32 on this CPU: give --trainer.precision "
-                    "32-true"
-                )
+        if not _is_first_on_cpu(trainer) or trainer.precision != "bf16-mixed":
+            return
+        slower = 1 / bfloat16_speed(encoder)
+        if slower > _WORTH_IT:
+            warn(
+                f"bf16-mixed is about {slower:.1f} times as slow as float32 on this CPU: give --trainer.precision 32-true"
+            )
 
     on_predict_start = on_test_start
 
