@@ -29,9 +29,7 @@ class KernelReport(Callback):
             return
         slower = 1 / bfloat16_speed(encoder)
         if slower > _WORTH_IT:
-            warn(
-                f"bf16-mixed is about {slower:.1f} times as slow as float32 on this CPU: give --trainer.precision 32-true"
-            )
+            warn(f"bf16-mixed is about {slower:.1f} times as slow as float32 here: give --trainer.precision 32-true")
 
     on_predict_start = on_test_start
 
