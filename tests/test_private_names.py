@@ -13,6 +13,7 @@ TOUCHED = {
         "_checkpoint_connector": "lightning 2.6: the loops' state before Lightning restores its loops from it",
         "_loaded_checkpoint": "lightning 2.6: the same",
     },
+    "model/backbone.py": {"_supports_sdpa": "transformers 5.23: whether a family can use torch's attention"},
     "model/fast/attention.py": {
         "_attn_implementation": "transformers 5.23: which attention an encoder uses",
         "_softmax_backward_data": "torch 2.13: the gradient of a softmax in one pass",

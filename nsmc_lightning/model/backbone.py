@@ -18,7 +18,7 @@ from torch import nn
 from transformers.utils import logging as transformers_logging
 
 from nsmc_lightning.errors import UserError, reason, warn
-from nsmc_lightning.model.families import ATTENTION_DROPOUT, FULL_ATTENTION, PADDED_POSITIONS
+from nsmc_lightning.model.families import ATTENTION_DROPOUT, PADDED_POSITIONS
 from nsmc_lightning.types import TRAINED_PAD_ID
 
 # The families' names for dropout on hidden states.
@@ -133,8 +133,9 @@ def _options(config: transformers.PretrainedConfig, need_pooler: bool) -> dict[s
     if "add_pooling_layer" in inspect.signature(_model_class(config)).parameters:
         # An unused pooler would cost memory and fail under DDP, as its parameters get no gradient.
         options["add_pooling_layer"] = need_pooler
-    if config.model_type in FULL_ATTENTION:
-        options["attn_implementation"] = "sdpa"  # which packed rows need, whatever the configuration names
+    # transformers 5.23 has no public way to ask whether a family can use torch's attention.
+    if _model_class(config)._supports_sdpa:
+        options["attn_implementation"] = "sdpa"  # the fastest, whatever the configuration names
     return options
 
 

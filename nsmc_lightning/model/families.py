@@ -9,8 +9,20 @@ from nsmc_lightning.types import EncoderLimits
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
-# Families that attend to all that the mask allows: our mask would replace the local window of others.
-FULL_ATTENTION = frozenset({"bert", "camembert", "distilbert", "electra", "roberta", "xlm-roberta"})
+# Families that tests show to pack exactly: at texts beyond their windows, and in rows wider than their position tables.
+# The probe tries others at such lengths itself, which takes longer.
+TESTED_FAMILIES = frozenset(
+    {"albert", "bert", "camembert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra", "ernie",
+     "esmc", "eurobert", "gte", "jina_embeddings_v3", "luke", "megatron-bert", "modernbert", "mpnet", "nomic_bert",
+     "rembert", "roberta", "roberta-prelayernorm", "roc_bert", "squeezebert", "tapas", "xlm-roberta",
+     "xlm-roberta-xl", "xmod"}
+)  # fmt: skip
+# Families with the layers of a BERT, which name their parts alike.
+BERT_LAYERS = frozenset(
+    {"bert", "camembert", "data2vec-text", "electra", "ernie", "roberta", "roc_bert", "xlm-roberta"}
+)  # fmt: skip
+# Families whose ``forward`` takes no mask of token pairs; their embeddings and their layers do.
+MASKED_IN_PARTS = frozenset({"deberta", "deberta-v2"})
 # Families whose position table starts with rows for padding: the first token has position pad_token_id + 1. By default
 # they count the ids other than pad_token_id, which a text may contain if the tokenizer pads with another id.
 PADDED_POSITIONS = frozenset(
@@ -27,6 +39,12 @@ def first_position(config: PretrainedConfig) -> int:
     if config.model_type == "mpnet":
         return _MPNET_FIRST_POSITION
     return int(config.pad_token_id) + 1 if config.model_type in PADDED_POSITIONS else 0
+
+
+def attention_window(config: PretrainedConfig) -> int | None:
+    """Return how far a token attends in the layers with local attention, or None if all layers attend to all tokens."""
+    local = "sliding_attention" in (getattr(config, "layer_types", None) or ())
+    return int(config.sliding_window) if local else None
 
 
 def encoder_limits(config: PretrainedConfig, packs_rows: bool = False) -> EncoderLimits:

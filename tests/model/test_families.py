@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig
 
 from nsmc_lightning.model.backbone import load_encoder
-from nsmc_lightning.model.families import encoder_limits
+from nsmc_lightning.model.families import attention_window, encoder_limits
 from nsmc_lightning.types import EncoderLimits
 
 
@@ -45,3 +45,16 @@ def test_limits_are_those_of_the_encoder(family: dict[str, Any]) -> None:
     encoder(input_ids=ids)
     with pytest.raises((IndexError, RuntimeError)):
         encoder(input_ids=torch.full((1, 41), 5))
+
+
+@pytest.mark.parametrize(
+    ("keys", "window"),
+    [
+        ({"model_type": "bert"}, None),
+        ({"model_type": "modernbert"}, 64),  # to each side, of 128 in all
+        ({"model_type": "modernbert", "local_attention": 8}, 4),
+        ({"model_type": "modernbert", "num_hidden_layers": 2, "layer_types": ["full_attention"] * 2}, None),
+    ],
+)
+def test_window_of_local_attention(keys: dict[str, Any], window: int | None) -> None:
+    assert attention_window(AutoConfig.for_model(**keys)) == window

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.head import ClassifierHead, mean_of_tokens, through_pooler
-from tests.conftest import SIZES
+from tests.model.conftest import small
 
 
 def test_mean_is_over_each_text_s_tokens() -> None:
@@ -70,18 +69,6 @@ def test_dropout_is_before_the_linear_layer_and_in_training_only() -> None:
 
 # The encoder's own pooler
 
-_SPECIAL: dict[str, dict[str, Any]] = {  # keys that must be small, or match the others
-    "big_bird": {"attention_type": "original_full"},
-    "layoutlm": {"max_2d_position_embeddings": 64},
-    "longformer": {"attention_window": 4},
-    "luke": {"entity_vocab_size": 10, "entity_emb_size": 16},
-    "mobilebert": {"intra_bottleneck_size": 16, "true_hidden_size": 16},
-    "rembert": {"input_embedding_size": 16, "output_embedding_size": 16},
-    "roc_bert": {"pronunciation_vocab_size": 10, "shape_vocab_size": 10},
-    "squeezebert": {"q_groups": 1, "k_groups": 1, "v_groups": 1, "intermediate_groups": 1, "output_groups": 1},
-    "xmod": {"default_language": "en_XX"},
-}
-
 
 def families_with_pooler() -> list[str]:
     """Names of the encoder families with a pooler, found in their source: importing all of them takes long."""
@@ -97,10 +84,8 @@ def families_with_pooler() -> list[str]:
 
 @pytest.mark.parametrize("family", families_with_pooler())
 def test_pooled_texts_are_those_of_the_encoder_itself(family: str) -> None:
-    default = transformers.AutoConfig.for_model(family)
-    keys = {key: value for key, value in {**SIZES, "embedding_size": 16}.items() if hasattr(default, key)}
     torch.manual_seed(0)
-    encoder = load_encoder({"model_type": family, **keys, **_SPECIAL.get(family, {})}, False, need_pooler=True).eval()
+    encoder = load_encoder(small(family), False, need_pooler=True).eval()
     with torch.no_grad():
         for parameter in encoder.parameters():  # new weights are close to zero
             parameter.add_(torch.randn_like(parameter) * 0.2)

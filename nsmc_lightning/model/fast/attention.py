@@ -40,10 +40,14 @@ def register() -> None:
     AttentionMaskInterface.register(SHORT_TEXTS, sdpa_mask)
 
 
+def attention_of(encoder: PreTrainedModel) -> str:
+    """Return the name of the attention that an encoder uses, such as sdpa; eager is the family's own."""
+    return encoder.config._attn_implementation  # transformers 5.23 has no public way to read it
+
+
 def uses_short_texts(encoder: PreTrainedModel) -> bool:
     """Whether an encoder's attention is this one."""
-    # transformers 5.23 has no public way to read which attention an encoder uses.
-    return encoder.config._attn_implementation == SHORT_TEXTS
+    return attention_of(encoder) == SHORT_TEXTS
 
 
 class ShortTexts:
@@ -139,7 +143,8 @@ def attend(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    states = (states.transpose(1, 2) for states in (query, key, value))
+    # Under autocast, rotary positions leave query and key in float32.
+    states = (states.to(value.dtype).transpose(1, 2) for states in (query, key, value))
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     return _Attention.apply(*states, texts, scale, dropout), None
 

@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nsmc_lightning.model.families import FULL_ATTENTION, PADDED_POSITIONS, first_position
-from nsmc_lightning.model.fast.attention import ShortTexts, register, short_texts, uses_short_texts
+from nsmc_lightning.model.families import (
+    BERT_LAYERS,
+    MASKED_IN_PARTS,
+    PADDED_POSITIONS,
+    attention_window,
+    first_position,
+)
+from nsmc_lightning.model.fast.attention import ShortTexts, attention_of, register, short_texts, uses_short_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -24,11 +30,36 @@ def token_states(
     *Shape:* ``input_ids``, ``attention_mask`` and ``position_ids`` int64 (R, W), as in
     :class:`~nsmc_lightning.types.Batch`; result (R, W, H).
     """
-    mask = _packed_mask(attention_mask) if packed else attention_mask.clamp(max=1)
-    optional: dict[str, Any] = {**_texts(encoder, attention_mask, position_ids, packed)}
-    if (positions := _explicit_positions(encoder, position_ids, packed)) is not None:
+    if packed:
+        on_cpu = attention_mask.device.type == "cpu"
+        return packed_states(encoder, input_ids, attention_mask, position_ids, added=on_cpu, ours=on_cpu)
+    optional: dict[str, Any] = {**_texts(encoder, attention_mask, position_ids, packed=False)}
+    if (positions := _explicit_positions(encoder, position_ids, packed=False)) is not None:
         optional["position_ids"] = positions
-    return encoder(input_ids=input_ids, attention_mask=mask, **optional).last_hidden_state
+    return encoder(input_ids=input_ids, attention_mask=attention_mask.clamp(max=1), **optional).last_hidden_state
+
+
+def packed_states(
+    encoder: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, added: bool, ours: bool
+) -> Tensor:
+    """Compute the last layer's states of packed texts in one of the ways that the device and the kernels choose from.
+
+    Args:
+        encoder: its family decides how it is given the mask.
+        input_ids: as for :func:`token_states`, and the next two.
+        attention_mask: texts by number.
+        position_ids: from 0 in each text.
+        added: mask that is added to the scores, as on a CPU, or a boolean one.
+        ours: our attention, where the kernels allow it.
+    """
+    positions = _explicit_positions(encoder, position_ids, packed=True)
+    if encoder.config.model_type in MASKED_IN_PARTS:
+        parts: Any = encoder
+        hidden = parts.embeddings(input_ids=input_ids, position_ids=positions, mask=attention_mask > 0)
+        return parts.encoder(hidden, same_text(attention_mask, added=False)[:, 0]).last_hidden_state
+    masks = _packed_masks(encoder, attention_mask, added)
+    texts = _texts(encoder, attention_mask, position_ids, packed=True) if ours else {}
+    return encoder(input_ids=input_ids, attention_mask=masks, position_ids=positions, **texts).last_hidden_state
 
 
 def first_token_states(
@@ -47,7 +78,9 @@ def first_token_states(
     if not layer_by_layer:
         return _at(token_states(encoder, input_ids, attention_mask, position_ids, packed), first_tokens)
     parts: Any = encoder
-    mask = _packed_mask(attention_mask) if packed else attention_mask[:, None, None, :].bool()
+    mask: Any = attention_mask[:, None, None, :].bool()
+    if packed:
+        mask = _packed_masks(encoder, attention_mask, added=attention_mask.device.type == "cpu")
     hidden = parts.embeddings(input_ids=input_ids, position_ids=_explicit_positions(encoder, position_ids, packed))
     if hasattr(encoder, "embeddings_project"):  # ELECTRA's embeddings may be narrower than its layers
         hidden = parts.embeddings_project(hidden)
@@ -70,31 +103,43 @@ def _last_layer(layer: Any, hidden: Tensor, mask: Tensor, texts: dict[str, Short
     return layer.feed_forward_chunk(states)
 
 
-def same_text(attention_mask: Tensor, added: bool) -> Tensor:
+def same_text(attention_mask: Tensor, added: bool, window: int | None = None) -> Tensor:
     """Return a mask that lets tokens attend to their own text only, and padding to padding.
 
     *Shape:* ``attention_mask`` int64 (R, W), texts by number; result (R, 1, W, W): bool, or if it is ``added`` to the
-    scores float32, 0 where a token may attend and -inf elsewhere.
+    scores float32, 0 where a token may attend and -inf elsewhere. With a ``window``, tokens attend to those at most so
+    many slots away.
     """
     same = (attention_mask[:, :, None] == attention_mask[:, None, :])[:, None]
+    if window is not None:
+        slots = torch.arange(same.shape[-1], device=same.device)
+        same = same & ((slots[:, None] - slots).abs() <= window)
     if not added:
         return same
     return torch.zeros(same.shape, dtype=torch.float32, device=same.device).masked_fill_(~same, -torch.inf)
 
 
-def may_be_packed(encoder: PreTrainedModel) -> bool:
-    """Whether the encoder's family attends to all that a mask allows."""
-    return encoder.config.model_type in FULL_ATTENTION
-
-
 def has_known_layers(encoder: PreTrainedModel) -> bool:
-    """Whether the encoder's layers have the parts of a BERT, RoBERTa or ELECTRA, which share their names."""
-    return may_be_packed(encoder) and isinstance(_layers(encoder), nn.ModuleList)
+    """Whether the encoder has the layers of a BERT, and they take the masks of torch's attention."""
+    return encoder.config.model_type in BERT_LAYERS and attention_of(encoder) != "eager"
 
 
-def _packed_mask(attention_mask: Tensor) -> Tensor:
-    # On a CPU every layer would convert a boolean mask to numbers again.
-    return same_text(attention_mask, added=attention_mask.device.type == "cpu")
+def _packed_masks(encoder: PreTrainedModel, attention_mask: Tensor, added: bool) -> Tensor | dict[str, Tensor]:
+    """Return the mask of packed texts that the encoder's layers take, or one for each kind of layer."""
+    # On a CPU every layer would convert a boolean mask to numbers again; a family's own attention takes numbers only.
+    added = added or attention_of(encoder) == "eager"
+    window = attention_window(encoder.config)
+    full = _in_dtype(encoder, same_text(attention_mask, added))
+    if window is None:
+        return full
+    return {
+        "full_attention": full,
+        "sliding_attention": _in_dtype(encoder, same_text(attention_mask, added, window)),
+    }
+
+
+def _in_dtype(encoder: PreTrainedModel, mask: Tensor) -> Tensor:
+    return mask.to(encoder.dtype) if mask.is_floating_point() else mask
 
 
 def _explicit_positions(encoder: PreTrainedModel, position_ids: Tensor, packed: bool) -> Tensor | None:
@@ -118,6 +163,8 @@ def _texts(
     longest = kernels.packed if packed else kernels.padded if torch.is_grad_enabled() else kernels.evaluation
     if longest == 0 or attention_mask.device.type != "cpu":
         return {}
+    if (window := attention_window(encoder.config)) is not None:
+        longest = min(longest, window + 1)  # ours has no window
     texts = short_texts(attention_mask, position_ids, encoder.config.num_attention_heads, longest)
     return {} if texts is None else {"texts": texts}
 

@@ -8,16 +8,17 @@ import torch
 import transformers
 from torch import Tensor
 from transformers import AutoConfig, PreTrainedModel
-from transformers.models.auto.configuration_auto import model_type_to_module_name
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES, model_type_to_module_name
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from nsmc_lightning.model.backbone import load_encoder
-from nsmc_lightning.model.families import PADDED_POSITIONS, encoder_limits
+from nsmc_lightning.model.families import PADDED_POSITIONS, TESTED_FAMILIES, encoder_limits
+from nsmc_lightning.model.fast.kernels import OURS, Kernels, use_kernels
 from nsmc_lightning.model.fast.probe import padded_inputs
 from nsmc_lightning.model.fast.states import token_states
 from nsmc_lightning.model.network import SequenceClassifier
 from tests.conftest import SIZES
-from tests.model.conftest import build_network
+from tests.model.conftest import build_network, small
 
 LENGTHS = [3, 9, 1, 12, 6, 5]
 # Row and first slot of each text, in rows of 16.
@@ -78,6 +79,68 @@ def test_packed_logits_and_gradients_are_those_of_each_text_alone(
     assert ours.keys() == theirs.keys()
     for name, gradient in theirs.items():
         assert (ours[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-7, name
+
+
+def long_rows(seed: int, longest: int) -> tuple[list[Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Texts of up to ``longest`` tokens in a row that is wider than that, and none of them at its start."""
+    generator = torch.Generator().manual_seed(seed)
+    texts = [torch.randint(2, 600, (min(n, longest),), generator=generator) for n in (100, 3, 17, 128, 1, 41)]
+    ids, numbers, positions = (torch.zeros(2, 300, dtype=torch.int64) for _ in range(3))
+    starts = []
+    for number, text in enumerate(texts, start=1):
+        row, start = number % 2, 2 + int((numbers[number % 2] > 0).sum())
+        ids[row, start : start + len(text)], numbers[row, start : start + len(text)] = text, number
+        positions[row, start : start + len(text)] = torch.arange(len(text))
+        starts.append(row * 300 + start)
+    return texts, (ids, numbers, positions, torch.tensor(starts))
+
+
+VARIANTS = [
+    *(small(family) for family in sorted(TESTED_FAMILIES) if family in CONFIG_MAPPING_NAMES),
+    small("deberta-v2", position_biased_input=True, share_att_key=False, norm_rel_ebd="none"),
+    small("deberta-v2", position_buckets=-1, max_relative_positions=6),
+    small("modernbert", layer_types=["sliding_attention"] * 2),
+    small("modernbert", layer_types=["full_attention"] * 2),
+    small("modernbert", local_attention=2),
+    small("modernbert", local_attention=300),
+]
+
+
+@pytest.mark.parametrize("kernels", [Kernels(), OURS], ids=["torch", "ours"])
+@pytest.mark.parametrize("keys", VARIANTS, ids=lambda keys: keys["model_type"])
+def test_texts_beyond_windows_in_rows_beyond_position_tables_are_those_of_each_text_alone(
+    keys: dict[str, Any], kernels: Kernels
+) -> None:
+    torch.manual_seed(0)
+    module = SequenceClassifier(load_encoder(keys, False, need_pooler=False), num_outputs=2, pooling="cls").eval()
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.2)
+    assert module.limits.packs_rows
+    use_kernels(module.encoder, kernels)
+    texts, row = long_rows(0, module.limits.max_length or 128)
+    expected, found = alone(module, texts), module(*row, packed=True)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    ours, theirs = gradients(module, found), gradients(module, expected)
+    assert ours.keys() == theirs.keys()
+    largest = max(gradient.norm() for gradient in theirs.values())
+    for name, gradient in theirs.items():
+        assert (ours[name] - gradient).norm() <= 1e-5 * largest, name
+
+
+@pytest.mark.parametrize("packs", [False, True])
+@pytest.mark.parametrize("model_type", ["gte", "modernbert", "deberta-v2", "mpnet"])
+def test_bfloat16_is_close_to_float32(model_type: str, packs: bool, texts: list[Tensor]) -> None:
+    if model_type not in CONFIG_MAPPING_NAMES:
+        pytest.skip("not in this version of transformers")
+    module = SequenceClassifier(load_encoder(small(model_type), False, False), num_outputs=2, pooling="cls").eval()
+    use_kernels(module.encoder, OURS)
+    inputs = packed(texts) if packs else padded_inputs(texts, 0)
+    expected = module(*inputs, packed=packs)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = module(*inputs, packed=packs)
+    torch.testing.assert_close(found.float(), expected, atol=0.02 * float(expected.abs().max()), rtol=0)
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
