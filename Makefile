@@ -6,7 +6,7 @@ RUN := $(BIN)/python -m nsmc_lightning
 # Without setuptools' warning that an editable package can be shadowed by a folder of its name: that is the package.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test faults benchmark install clean
+.PHONY: demo test faults benchmark help-text install clean
 
 install: $(VENV)/installed
 
@@ -36,6 +36,10 @@ benchmark: install
 # All that tests/faults does to running processes: signals, kills, full disks; about 15 minutes on 2 cores. What it tries and what survived: tests/faults/README.md.
 faults: install
 	NSMC_CASES=1000 $(BIN)/python -m pytest tests/faults tests/data/test_properties.py -m "faults or not faults"
+
+# Writes the --help that the package ships, after a change of settings or of the pinned versions.
+help-text: install
+	$(BIN)/python -m nsmc_lightning.commands.write_help
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import yaml
 from transformers import PreTrainedTokenizerFast
+from transformers.initialization import no_init_weights
 
 from nsmc_lightning.data.corpus import Label
 from nsmc_lightning.data.tokenizer import load_tokenizer
@@ -196,7 +197,10 @@ class Checkpoint:
     def network(self) -> SequenceClassifier:
         """Build the network in evaluation mode."""
         weights, pooling = self.content["state_dict"], self.settings["model"]["pooling"]
-        encoder = load_encoder(self.backbone, pretrained=False, need_pooler=pooling == "pooler")
+        with no_init_weights():  # random numbers for each weight would take longer than reading it
+            encoder = load_encoder(self.backbone, pretrained=False, need_pooler=pooling == "pooler")
+        # Before SequenceClassifier, which tries the encoder on a few texts.
+        encoder.load_state_dict({name: weights[f"encoder.{name}"] for name in encoder.state_dict()})
         network = SequenceClassifier(encoder, len(weights["head.linear.bias"]), pooling)
         network.load_state_dict({name: weights[name] for name in network.state_dict()})  # without training metrics
         kernels = stored_kernels(self.content, "float32") or choose_kernels(encoder, torch.float32)

@@ -6,6 +6,7 @@ jsonargparse 4.53 and Lightning 2.6; a message that none of them matches is shor
 
 import inspect
 import logging
+import os
 import re
 import signal
 import sys
@@ -113,14 +114,21 @@ def reason(error: Exception) -> str:
 
 def report(line: str, level: int = logging.INFO) -> None:
     """Log a line for the user in a run's first process only."""
-    from lightning.pytorch.utilities.rank_zero import rank_zero_only  # takes seconds, and a prediction needs none
-
-    rank_zero_only(logging.getLogger("nsmc_lightning").log)(level, line)
+    if _rank() == 0:
+        logging.getLogger("nsmc_lightning").log(level, line)
 
 
 def warn(line: str) -> None:
     """Log a warning in a run's first process only."""
     report(line, logging.WARNING)
+
+
+def _rank() -> int:
+    """Return the number of this process in its run, from Lightning only where that has been imported."""
+    if rank_zero := sys.modules.get("lightning.fabric.utilities.rank_zero"):
+        return int(rank_zero.rank_zero_only.rank)
+    launched = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")  # the order of lightning 2.6
+    return next((int(os.environ[name]) for name in launched if name in os.environ), 0)
 
 
 def _one_line(error: BaseException) -> str:

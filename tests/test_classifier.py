@@ -40,14 +40,25 @@ def test_python_s_way_to_load_a_checkpoint_gives_the_same_network() -> None:
     module = BertClassifierModule.load_from_checkpoint(EARLIER)
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, module.state_dict()[name]), name
+    assert network.limits == module.limits
     inputs = padded_inputs([torch.arange(2, 9), torch.arange(3, 6)], pad_token_id=0)
     assert torch.equal(network(*inputs), module.eval()(*inputs))
 
 
-def test_predicting_needs_no_trainer() -> None:
-    code = "import sys, nsmc_lightning.classifier; print(*{'lightning', 'torchmetrics'} & sys.modules.keys())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+def test_a_text_is_classified_without_lightning(tmp_path: Path) -> None:
+    run, best = tmp_path, tmp_path / "checkpoints" / "best.ckpt"
+    best.parent.mkdir()
+    best.write_bytes(EARLIER.read_bytes())
+    code = (
+        "import sys; from nsmc_lightning.cli import main; main(sys.argv[1:]);"
+        "print(*{'lightning', 'torchmetrics', 'pandas', 'pyarrow', 'sklearn', 'matplotlib'} & sys.modules.keys())"
+    )
+    args = ["classify", "--ckpt_path", str(run), "좋은 영화"]
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True)
+    answer, imported = done.stdout.split("\n")[:2]
+    assert answer.endswith("\t좋은 영화")
+    assert imported == ""
+    assert done.stderr == f"--ckpt_path {run}: {best}\n"
 
 
 def test_training_resumes_from_an_earlier_checkpoint() -> None:

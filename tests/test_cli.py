@@ -426,6 +426,7 @@ def test_a_logger_that_lacks_an_argument_or_its_package_is_answered(
         (["fit"], "--config configs/klue.yaml"),
         (["fit", "--trainer.max_epochs=1"], "--model.backbone"),
         (["fit", "--model.backbone.model_type=bert"], "needs vocab_size"),
+        (["fit", "--model.backbone=x", "--config=data: {corpus: {name: own}}"], "needs name, train and labels"),
         (["test"], "--ckpt_path FILE"),
         (["validate"], "--ckpt_path FILE"),
         (["predict", "--output=x.csv"], "--ckpt_path FILE"),

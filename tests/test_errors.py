@@ -1,5 +1,7 @@
 """What a user sees of an error: their own mistakes in a line, a program's errors with a traceback."""
 
+import subprocess
+import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Literal
@@ -184,3 +186,14 @@ def test_gpus_that_there_are_not_are_answered_with_those_that_there_are(monkeypa
 def test_a_package_that_a_run_misses_is_the_user_s_to_install() -> None:
     with pytest.raises(UserError, match="pip install -U 'psutil'"), running():
         raise ModuleNotFoundError("Requirement 'psutil' not met. HINT: Try running `pip install -U 'psutil'`")
+
+
+@pytest.mark.parametrize(("process", "lines"), [({}, ["seen"]), ({"LOCAL_RANK": "0"}, ["seen"]), ({"RANK": "1"}, [])])
+def test_the_first_process_reports_also_before_lightning_is_imported(process: dict[str, str], lines: list[str]) -> None:
+    program = (
+        "import logging, sys; from nsmc_lightning.errors import report;"
+        "logging.basicConfig(format='%(message)s', level=0); report('seen'); assert 'lightning' not in sys.modules"
+    )
+    env = {"PYTHONPATH": ":".join(sys.path), **process}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == lines

@@ -31,7 +31,7 @@ def sources(folder: str) -> set[str]:
     return {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".yaml", ".md") and "__pycache__" not in path.parts
+        if path.suffix in (".py", ".yaml", ".json", ".md") and "__pycache__" not in path.parts
     }
 
 

@@ -50,9 +50,17 @@ class Config(NamedTuple):
     @property
     def has_corpus(self) -> bool:
         """Whether it has a whole corpus, not only some keys of one."""
+        return isinstance(self._corpus, str) or (isinstance(self._corpus, dict) and "train" in self._corpus)
+
+    @property
+    def changes_corpus(self) -> bool:
+        """Whether it has keys of a corpus that it does not name."""
+        return isinstance(self._corpus, dict) and bool(self._corpus) and not {"name", "train"} & self._corpus.keys()
+
+    @property
+    def _corpus(self) -> Any:
         data = self.settings.get("data")
-        corpus = data.get("corpus") if isinstance(data, dict) else None
-        return isinstance(corpus, str) or (isinstance(corpus, dict) and "train" in corpus)
+        return data.get("corpus") if isinstance(data, dict) else None
 
     @property
     def words(self) -> list[str]:
@@ -128,8 +136,10 @@ class CommandLine:
 
     @property
     def _changes_default_corpus(self) -> bool:
+        if self.last("--data.corpus") is not None or any(config.has_corpus for config in self.configs):
+            return False
         keys = any(name.startswith("--data.corpus.") for name, _ in self.options)
-        return keys and self.last("--data.corpus") is None and not any(config.has_corpus for config in self.configs)
+        return keys or any(config.changes_corpus for config in self.configs)
 
 
 def _options(args: list[str]) -> list[tuple[str, str | None]]:

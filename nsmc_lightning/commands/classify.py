@@ -6,11 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from nsmc_lightning.classifier import Classifier
-from nsmc_lightning.data.read import LONGEST_TEXT
+from nsmc_lightning.commands.imports import importing
+from nsmc_lightning.data.corpus import LONGEST_TEXT
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.run.newest import find_checkpoint
+
+if TYPE_CHECKING:
+    from nsmc_lightning.classifier import Classifier
 
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, which ends other tools there
 
@@ -23,12 +27,19 @@ def run(args: list[str]) -> None:
         SystemExit: the reader of the output closed it before all answers were written.
     """
     options = _parser().parse_args(args[1:])
-    classifier = Classifier(find_checkpoint(options.ckpt_path, "classify"))
+    classifier = _load(find_checkpoint(options.ckpt_path, "classify"))
     try:
         _answer(classifier, options.text, options.language)
     except BrokenPipeError:  # as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
         sys.exit(_BROKEN_PIPE)
+
+
+def _load(ckpt_path: str) -> Classifier:
+    with importing():
+        from nsmc_lightning.classifier import Classifier  # takes seconds, and --help needs none
+
+        return Classifier(ckpt_path)
 
 
 def _answer(classifier: Classifier, texts: list[str], language: str) -> None:

@@ -8,6 +8,9 @@ from typing import Any
 from nsmc_lightning.commands.arguments import CommandLine
 from nsmc_lightning.errors import UserError
 
+LINKS = {"data.tokenizer": "model.backbone", "model.num_labels": "data.corpus", "data.limits": "model"}
+"""Computed key → the key that it is computed from."""
+
 # What Hugging Face's Trainer, Keras, fairseq and older versions of Lightning call them.
 ELSEWHERE = {
     "learning_rate": "model.lr",

@@ -1,4 +1,7 @@
-"""Rules that cross two settings of a run, and settings that follow from others."""
+"""Rules on a run's settings that their types do not express, and settings that follow from others."""
+
+import os
+from datetime import timedelta
 
 from jsonargparse import Namespace
 
@@ -6,6 +9,7 @@ from nsmc_lightning.errors import UserError
 from nsmc_lightning.types import MEASURES
 
 _MONITORS = tuple(f"val/{name}" for name in MEASURES)
+_MOST_MINUTES = timedelta.max / timedelta(minutes=1)
 
 
 def refuse_seed(seed: int | bool | None) -> None:
@@ -16,6 +20,22 @@ def refuse_seed(seed: int | bool | None) -> None:
     """
     if seed is not None and not 0 <= seed < 2**32:
         raise UserError(f"seed_everything is {seed}: give a number from 0 to {2**32 - 1}.")
+
+
+def refuse_spawning(strategy: str | Namespace) -> None:
+    """Refuse strategies that send the trainer to the processes that they start: its loggers cannot be sent.
+
+    Raises:
+        UserError: it starts processes by spawn or forkserver.
+    """
+    key, start = "trainer.strategy", strategy
+    if isinstance(strategy, Namespace):
+        key, start = "trainer.strategy.start_method", strategy.get("init_args.start_method")
+    if any(method in str(start) for method in ("spawn", "forkserver")):
+        raise UserError(
+            f"{key} {start}: the processes that it starts cannot be sent the trainer and its loggers.\n"
+            "Give --trainer.strategy ddp, whose processes build their own."
+        )
 
 
 def refuse_contradictions(config: Namespace) -> None:
@@ -33,17 +53,27 @@ def refuse_contradictions(config: Namespace) -> None:
     for key in ("max_epochs", "max_steps", "limit_train_batches"):
         if trainer[key] is not None and trainer[key] == 0:
             raise UserError(f"trainer.{key} is 0: nothing would be trained; leave it out, or give a larger number.")
-    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
-        if trainer[key] is not None and trainer[key] < 1:
-            raise UserError(f"trainer.{key} is {trainer[key]}: give at least 1.")
     if trainer.overfit_batches:  # Lightning would draw single reviews in order, in place of our batches
         raise UserError(
             f"trainer.overfit_batches {trainer.overfit_batches}: it would replace the sampler of whole batches; give "
             f"--trainer.limit_train_batches {trainer.overfit_batches} to train on few."
         )
+    _refuse_numbers(config)
     for key in ("checkpoint", "early_stopping"):
         _refuse_monitor(key, config[key].monitor, config[key].mode)
     _refuse_unmeasured(config)
+
+
+def _refuse_numbers(config: Namespace) -> None:
+    trainer, minutes = config.trainer, config.save_minutes
+    for key in ("accumulate_grad_batches", "check_val_every_n_epoch"):
+        if trainer[key] is not None and trainer[key] < 1:
+            raise UserError(f"trainer.{key} is {trainer[key]}: give at least 1.")
+    for key in ("log_every_n_steps", "gradient_clip_val"):
+        if trainer[key] is not None and not trainer[key] >= 0:  # Lightning takes the first as positive, the second as 0
+            raise UserError(f"trainer.{key} is {trainer[key]}: give a number above 0, or 0 to turn it off.")
+    if not 0 <= minutes <= _MOST_MINUTES:
+        raise UserError(f"save_minutes is {minutes}: give a number of minutes, or 0 to save at each step.")
 
 
 def _refuse_monitor(key: str, monitor: str | None, mode: str) -> None:
@@ -87,3 +117,12 @@ def save_after_validation(config: Namespace) -> None:
         ):
             if config[callback][key] is None:
                 config[callback][key] = False
+
+
+def with_absolute_paths(config: Namespace) -> Namespace:
+    """Return the settings as a checkpoint needs them, which is used from other folders too."""
+    config = config.clone()
+    for key in ("data_dir", "cache_dir"):
+        if config.data[key] is not None:
+            config.data[key] = os.path.abspath(config.data[key])
+    return config

@@ -9,6 +9,9 @@ from nsmc_lightning.errors import UserError
 Format = Literal["tsv", "csv", "jsonl", "parquet", "folders"]
 OnBadRows = Literal["error", "skip"]
 
+LONGEST_TEXT = 1_000_000
+"""Characters. A longer text comes from wrong line ends or quotes, and would take minutes to tokenise."""
+
 
 @dataclass(frozen=True)
 class Source:

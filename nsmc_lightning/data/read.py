@@ -10,12 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from nsmc_lightning.data.corpus import Corpus, Format, OnBadRows
+from nsmc_lightning.data.corpus import LONGEST_TEXT, Corpus, Format, OnBadRows
 from nsmc_lightning.data.formats import TEXT_COLUMNS, BadRow, Name, Record, Table, content, decoded, open_table
 from nsmc_lightning.errors import UserError
-
-LONGEST_TEXT = 1_000_000
-"""Characters. A longer text comes from wrong line ends or quotes, and would take minutes to tokenise."""
 
 _FORMATS: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 _SHOWN = 3  # bad rows named in the warning

@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.errors import UserError, report
 
 _KEYWORDS = ("last", "best")
@@ -68,6 +67,8 @@ def _best(folder: Path) -> Path:
 
     A run that keeps several (``save_top_k``) has no ``best.ckpt``, or one of an earlier search for the best.
     """
+    from nsmc_lightning.checkpoint import Checkpoint  # imports torch, which a file's path does not need
+
     with suppress(UserError):  # a last.ckpt that is missing or broken: best.ckpt needs none
         states: dict[str, Any] = Checkpoint.read(str(folder / "last.ckpt")).content.get("callbacks", {})
         for key, state in states.items():

@@ -68,7 +68,7 @@ def test_shipped_files_are_found_by_the_options_that_name_them(tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    "text", ["data: {corpus: {license: CC0}}", "data: {max_length: 3}", "data: null\nname: x", "data: nsmc"]
+    "text", ["data: {corpus: {name: own}}", "data: {max_length: 3}", "data: null\nname: x", "data: nsmc"]
 )
 def test_a_configuration_without_a_whole_corpus_leaves_it(text: str) -> None:
     assert CommandLine(["fit", "--config", text]).words() == ["fit", f"--config={text}"]
@@ -136,6 +136,12 @@ def test_a_key_that_is_given_twice_is_refused(tmp_path: Path, option: str, lines
         (["--data.corpus.text_column=review", "--data.corpus=configs/corpus/imdb.yaml"], False),
         (["--data.corpus.text_column=review", "--config=data: {corpus: {train: {file: t.csv}}}"], False),
         (["--data.max_length=3"], False),
+        (["--config=data: {corpus: {text_column: review}}"], True),
+        (["--config=data: {corpus: {text_column: review}}", "--data.corpus.id_column=null"], True),
+        (["--config=data: {corpus: {text_column: review}}", "--data.corpus=configs/corpus/imdb.yaml"], False),
+        (["--config=data: {corpus: {text_column: review}}", "--config=data: {corpus: {train: {file: t}}}"], False),
+        (["--config=data: {corpus: {name: own, text_column: review}}"], False),
+        (["--config=data: {corpus: null}"], False),
     ],
 )
 def test_a_key_of_the_default_corpus_can_be_changed(args: list[str], changed: bool) -> None:
