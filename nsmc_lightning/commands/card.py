@@ -1,0 +1,118 @@
+"""What was cut from an encoder, as the lines that trim prints and as a model card."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from huggingface_hub import ModelCard, ModelCardData, hf_hub_download, try_to_load_from_cache
+from transformers import PretrainedConfig
+
+from nsmc_lightning.data.corpus import Corpus
+from nsmc_lightning.model.vocabulary import Size
+
+
+class Origin(NamedTuple):
+    """Where an encoder comes from: its hub id, or a folder's name; what is not known is None."""
+
+    name: str
+    on_hub: bool
+    revision: str | None
+    licence: str | None
+
+
+class Figures(NamedTuple):
+    """What was cut.
+
+    Args:
+        pieces: of the tokenizer, before and after.
+        sizes: of the encoder, before and after.
+        texts: number of texts read.
+        used: number of pieces that they need.
+        files: name and sha256 of each file that they come from.
+        test: how many texts of the test part are split otherwise, and of how many; None without a test part.
+    """
+
+    pieces: tuple[int, int]
+    sizes: tuple[Size, Size]
+    texts: int
+    used: int
+    files: list[tuple[str, str]]
+    test: tuple[int, int] | None
+
+
+def origin_of(backbone: str, config: PretrainedConfig) -> Origin:
+    """Look up revision and licence of a hub id or a folder, as far as its model card or configuration names them."""
+    folder = Path(backbone).expanduser()
+    if folder.is_dir():
+        return Origin(folder.resolve().name, False, None, _licence(folder / "README.md", config))
+    path = None
+    with suppress(Exception):  # there is no card, or no network: each is an error of another class
+        path = Path(hf_hub_download(backbone, "README.md"))
+    cached = try_to_load_from_cache(backbone, "config.json")
+    revision = Path(cached).parent.name if isinstance(cached, str) else None  # the cache names folders by revision
+    return Origin(backbone, True, revision, _licence(path, config))
+
+
+def _licence(path: Path | None, config: PretrainedConfig) -> str | None:
+    with suppress(OSError, ValueError, yaml.YAMLError):  # no card, or one that is broken
+        if path is not None and (named := ModelCard(path.read_text(encoding="utf-8")).data.get("license")):
+            return str(named)
+    return getattr(config, "license", None)
+
+
+def summary(figures: Figures) -> str:
+    """Return a table of what was cut, and what was read, in Markdown."""
+    before, after = figures.sizes
+    megabytes = [f"{size.file_bytes / 1e6:,.1f} MB" for size in figures.sizes]
+    rows = [
+        ("", "before", "after"),
+        ("pieces", *(f"{number:,}" for number in figures.pieces)),
+        ("parameters of the embedding", f"{before.embedding:,}", f"{after.embedding:,}"),
+        ("parameters", f"{before.parameters:,}", f"{after.parameters:,}"),
+        ("weights in a file", *megabytes),
+    ]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    lines = [f"| {row[0]:<{widths[0]}} | {row[1]:>{widths[1]}} | {row[2]:>{widths[2]}} |" for row in rows]
+    lines.insert(1, f"| {'-' * widths[0]} | {'-' * (widths[1] - 1)}: | {'-' * (widths[2] - 1)}: |")
+    lines += ["", f"{figures.texts:,} texts were read, which use {figures.used:,} pieces; they are split as before."]
+    if figures.test is not None:
+        different, number = figures.test
+        share = f"{different / number:.2%}"
+        lines.append(f"Of the {number:,} texts of the test part, {different:,} ({share}) are split otherwise.")
+    return "\n".join(lines)
+
+
+def card(origin: Origin, corpus: Corpus, figures: Figures) -> str:
+    """Return the model card of a trimmed encoder."""
+    data = ModelCardData(
+        base_model=origin.name if origin.on_hub else None, license=origin.licence, library_name="transformers"
+    )
+    known = [("revision", origin.revision), ("licence", origin.licence)]
+    facts = ", ".join(f"{name} {value}" for name, value in known if value is not None)
+    link = f"[{origin.name}](https://huggingface.co/{origin.name})" if origin.on_hub else origin.name
+    files = "\n".join(f"| {name} | {digest} |" for name, digest in figures.files)
+    return f"""\
+---
+{data.to_yaml()}
+---
+
+# {origin.name.rpartition("/")[2]} with the vocabulary of {corpus.name}
+
+The encoder {link}{f" ({facts})" if facts else ""} with a part of its vocabulary: the pieces that the texts below use,
+the special tokens and all single characters. These texts have the same pieces and the same hidden states as with the
+whole encoder; other texts may be split into smaller pieces.
+
+{summary(figures)}
+
+The texts are those of the train and dev part of {corpus.name}{f" ({corpus.licence})" if corpus.licence else ""} and of
+any other file below.
+
+| file | sha256 |
+| ---- | ------ |
+{files}
+
+Made by `python -m nsmc_lightning trim`.
+"""
