@@ -100,9 +100,14 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
         if self.trainer.strategy.root_device.type != "cpu":
             return
         keep_freed_memory()
+        use_kernels(self.encoder, self.trainer.strategy.broadcast(self._choose_kernels()))
+
+    def _choose_kernels(self) -> Kernels:
+        """Choose in the first process, whose choice is that of all."""
+        if not self.trainer.is_global_zero:
+            return Kernels()
         dtype = torch.bfloat16 if "bf16" in str(self.trainer.precision) else torch.float32
-        chosen = choose_kernels(self.encoder, dtype) if self.trainer.is_global_zero else Kernels()
-        use_kernels(self.encoder, self.trainer.strategy.broadcast(chosen))
+        return choose_kernels(self.encoder, dtype)
 
     def compile_training(self, batch_size: int) -> None:
         """Compile the forward pass of training at its first packed batch of ``batch_size`` reviews, for its shape.

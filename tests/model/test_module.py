@@ -26,7 +26,7 @@ from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model import module as module_file
 from nsmc_lightning.model.backbone import load_encoder
-from nsmc_lightning.model.fast.kernels import Kernels
+from nsmc_lightning.model.fast.kernels import Kernels, use_kernels
 from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.model.network import to_probabilities
 from nsmc_lightning.model.stored import config_text, stored_backbone
@@ -371,6 +371,7 @@ def test_checkpoint_stands_alone(family: dict[str, Any], tmp_path: Path) -> None
     hparams = {**checkpoint["hyper_parameters"], "backbone": str(folder), "pretrained": False}
     restored = BertClassifierModule(**hparams)
     restored.load_state_dict(checkpoint["state_dict"])
+    use_kernels(restored.encoder, Kernels(**checkpoint["kernels"]))
     batches = make_batches(SIZES)
     assert torch.equal(whole(batches, restored)[0], whole(batches, module)[0])
     reread: dict[str, Any] = {"state_dict": {}}
