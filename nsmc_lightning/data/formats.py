@@ -19,6 +19,9 @@ from nsmc_lightning.errors import UserError, reason
 TEXT_COLUMNS = ("text", "document", "sentence", "review", "comments")
 """Usual names of a text column."""
 
+BY_ENDING: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
+"""Formats by the ending of a file's name."""
+
 Name = int | str
 
 

@@ -11,10 +11,19 @@ from typing import Any
 import pandas as pd
 
 from nsmc_lightning.data.corpus import LONGEST_TEXT, Corpus, Format, OnBadRows
-from nsmc_lightning.data.formats import TEXT_COLUMNS, BadRow, Name, Record, Table, content, decoded, open_table
+from nsmc_lightning.data.formats import (
+    BY_ENDING,
+    TEXT_COLUMNS,
+    BadRow,
+    Name,
+    Record,
+    Table,
+    content,
+    decoded,
+    open_table,
+)
 from nsmc_lightning.errors import UserError
 
-_FORMATS: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 _SHOWN = 3  # bad rows named in the warning
 _NAMED = 10  # columns named in an error
 
@@ -68,9 +77,9 @@ def read_texts(path: str, corpus: Corpus, encoding: str = "utf-8", on_bad_rows: 
         return _read_lines("standard input", decoded(sys.stdin.buffer.read(), "standard input", encoding), on_bad_rows)
     suffix = Path(path).suffix.lower()
     if suffix not in (".txt", ""):
-        kind = _FORMATS.get(suffix)
+        kind = BY_ENDING.get(suffix)
         if kind is None:
-            raise UserError(f"{path}: the ending decides the format; give txt, {', '.join(s[1:] for s in _FORMATS)}.")
+            raise UserError(f"{path}: the ending decides the format; give txt, {', '.join(s[1:] for s in BY_ENDING)}.")
     else:
         text = decoded(content(Path(path)), path, encoding)
         kind = _table_format(text.split("\n", 1)[0], corpus)

@@ -5,12 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from nsmc_lightning.data.clean import clean_text
-from nsmc_lightning.data.corpus import LONGEST_TEXT, Corpus, Format
-from nsmc_lightning.data.formats import BadRow, Name, Table, open_table
+from nsmc_lightning.data.corpus import LONGEST_TEXT, Corpus
+from nsmc_lightning.data.formats import BY_ENDING, BadRow, Name, Table, open_table
 from nsmc_lightning.data.read import read_texts
 from nsmc_lightning.errors import UserError
-
-_FORMATS: dict[str, Format] = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet"}
 
 
 def stream_texts(path: Path, text_column: str, corpus: Corpus) -> Iterator[str]:
@@ -25,7 +23,7 @@ def stream_texts(path: Path, text_column: str, corpus: Corpus) -> Iterator[str]:
     Raises:
         UserError: the file is missing or broken, lacks the column, or has a row that cannot be read.
     """
-    kind = _FORMATS.get(path.suffix.lower())
+    kind = BY_ENDING.get(path.suffix.lower())
     if kind is None:
         rows = iter(read_texts(str(path), replace(corpus, text_column=text_column))["text"])
     else:

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,8 +79,9 @@ def choose_kernels(encoder: PreTrainedModel, dtype: torch.dtype) -> Kernels:
         encoder: its shape, dropout and kind of attention decide.
         dtype: of the operations: float32 or bfloat16.
     """
-    stored = measured_once({"dtype": str(dtype), **_shape(encoder)}, lambda: asdict(_measured(encoder, dtype)))
-    return Kernels(**stored)
+    # The names of the fields: a cache written by another version may have others.
+    key = {"dtype": str(dtype), "fields": [field.name for field in fields(Kernels)], **_shape(encoder)}
+    return Kernels(**measured_once(key, lambda: asdict(_measured(encoder, dtype))))
 
 
 def bfloat16_speed(encoder: PreTrainedModel) -> float:
@@ -113,7 +114,7 @@ def measured_once(key: Mapping[str, Any], measure: Callable[[], dict[str, Any]])
     key = {**key, "cpu": _capabilities(), "threads": torch.get_num_threads(), "torch": torch.__version__}
     name = sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     path = default_cache_dir() / "kernels" / f"{name}.json"
-    with suppress(OSError, ValueError, KeyError):  # missing or broken
+    with suppress(OSError, ValueError, KeyError, TypeError):  # missing or broken
         return json.loads(path.read_text(encoding="utf-8"))["found"]
     with torch.random.fork_rng(devices=[]):
         found = measure()

@@ -15,6 +15,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from nsmc_lightning.model.fast.attention import attend, short_texts
 from nsmc_lightning.model.fast.linear import FastLinear, has_onednn
+from nsmc_lightning.model.fast.states import same_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,7 +65,7 @@ def layer_speed(encoder: PreTrainedModel, use_dtype: Callable[[torch.dtype], Non
         numbers, positions = _packed_texts(_LENGTHS[0], tokens)
         hidden = torch.randn(*numbers.shape, encoder.config.hidden_size, requires_grad=True)
         texts = short_texts(numbers, positions, heads, parts.kernels.packed)
-        mask = _added_mask(numbers, torch.float32)
+        mask = same_text(numbers, added=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             result = layer(hidden, mask, **({} if texts is None else {"texts": texts}))
             torch.autograd.grad(result, [hidden, *layer.parameters()], torch.ones_like(result))
@@ -109,7 +110,7 @@ class AttentionSpeed:
     def at(self, length: int, packed: bool, training: bool) -> float:
         """Return how many times as fast as torch's our attention is on texts of at most ``length`` tokens."""
         numbers, positions = _packed_texts(length, _TOKENS) if packed else _padded_texts(length)
-        mask = _added_mask(numbers, self.dtype) if packed else (numbers > 0)[:, None, None, :]
+        mask = same_text(numbers, added=True).to(self.dtype) if packed else (numbers > 0)[:, None, None, :]
         shape, dropout = (*numbers.shape, self.heads, self.width), self.dropout if training else 0.0
         query, key, value = (
             torch.randn(shape, dtype=self.dtype).transpose(1, 2).requires_grad_(training) for _ in range(3)
@@ -134,12 +135,6 @@ class AttentionSpeed:
 def _differentiate(layer: nn.Module, values: Tensor) -> None:
     result = layer(values)
     torch.autograd.grad(result, [values, *layer.parameters()], torch.ones_like(result))
-
-
-def _added_mask(numbers: Tensor, dtype: torch.dtype) -> Tensor:
-    """*Shape:* ``numbers`` int64 (R, W), result (R, 1, W, W): 0 within a text, -inf between texts."""
-    same = numbers[:, None, :, None] == numbers[:, None, None, :]
-    return torch.zeros(same.shape, dtype=dtype).masked_fill_(~same, -torch.inf)
 
 
 def _packed_texts(longest: int, tokens: int) -> tuple[Tensor, Tensor]:
