@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 import yaml
@@ -25,10 +25,10 @@ from nsmc_lightning.model.stored import ENCODER_CONFIG, stored_backbone
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
 RUN = "run"  # what the run came from: recipe, seed, checkpoint, checksums, versions, commit
-_DATA = "NSMCDataModule"  # where Lightning puts the data module's state
 _WRITTEN_BY = {
-    ENCODER_CONFIG: "BertClassifierModule writes",
-    _DATA: "NSMCDataModule writes where Trainer.fit is given one, datamodule=NSMCDataModule(…)",
+    ENCODER_CONFIG: "the module writes",
+    "NSMCDataModule": "NSMCDataModule writes where Trainer.fit is given one, datamodule=NSMCDataModule(…)",
+    "RawTextDataModule": "pretrain writes",
 }
 # Evaluation takes these settings of training: those of batches too, as they fit this model into memory, but not the
 # trainer's and data.cache_dir, which belong to the machine that trained.
@@ -48,9 +48,11 @@ class Checkpoint:
 
     path: str
     content: Mapping[str, Any]
+    data_key: ClassVar[str] = "NSMCDataModule"
+    """Where Lightning puts the data module's state."""
 
     @classmethod
-    def read(cls, path: str) -> "Checkpoint":
+    def read(cls, path: str) -> Self:
         """Read a file without running code that it may contain.
 
         Raises:
@@ -58,10 +60,15 @@ class Checkpoint:
                 this package's model and data.
         """
         content = _load(path)
-        for key, source in _WRITTEN_BY.items():
+        if PretrainingCheckpoint.data_key in content and cls is Checkpoint:
+            raise UserError(
+                f"--ckpt_path {path}: a checkpoint of pretraining, which has no classifier.\nTrain one with fit "
+                "--model.backbone and the folder encoder of its run."
+            )
+        for key in (ENCODER_CONFIG, cls.data_key):
             if key not in content:
                 raise UserError(
-                    f"--ckpt_path {path}: not a checkpoint of this package: it has no {key}, which {source}."
+                    f"--ckpt_path {path}: not a checkpoint of this package: it has no {key}, which {_WRITTEN_BY[key]}."
                 )
         if CLI_CONFIG not in content or RUN not in content:
             content |= _settings_of_modules(content, path)
@@ -77,7 +84,7 @@ class Checkpoint:
     @property
     def corpus(self) -> dict[str, Any]:
         """The corpus of its training."""
-        return self.content[_DATA]["corpus"]
+        return self.content[self.data_key]["corpus"]
 
     @property
     def trained_on(self) -> TrainedOn:
@@ -93,7 +100,7 @@ class Checkpoint:
 
     def settings_for(self, command: str) -> str:
         """Return the settings that ``command`` starts from, as YAML: for evaluation no trainer's but the precision."""
-        if command == "fit":
+        if command in ("fit", "pretrain"):
             return self.content[CLI_CONFIG]
         settings = {key: self.settings[key] for key in _EVALUATION_KEYS}
         settings["trainer"] = {"precision": self.settings["trainer"]["precision"]}
@@ -126,13 +133,13 @@ class Checkpoint:
         if given != stored:
             raise UserError(f"data.corpus has the labels {given}, but {self.path} was trained on {stored}.")
 
-    def refuse_plan(self, max_epochs: int | None, max_steps: int, patience: int) -> None:
+    def refuse_plan(self, max_epochs: int | None, max_steps: int, patience: int = 0) -> None:
         """Refuse to resume from weights without an optimizer, and a plan that leaves nothing to train.
 
         Args:
             max_epochs: the plan's ``trainer.max_epochs``.
             max_steps: the plan's ``trainer.max_steps``.
-            patience: the plan's ``early_stopping.patience``.
+            patience: the plan's ``early_stopping.patience``, where it has one.
         """
         if "optimizer_states" not in self.content:
             raise UserError(
@@ -184,7 +191,7 @@ class Checkpoint:
 
     def write_tokenizer(self, folder: str) -> None:
         """Write the tokenizer's files to ``folder``, with the ``config.json`` that AutoTokenizer looks for."""
-        files = {"config.json": self.content[ENCODER_CONFIG], **self.content[_DATA]["tokenizer_files"]}
+        files = {"config.json": self.content[ENCODER_CONFIG], **self.content[self.data_key]["tokenizer_files"]}
         for name, text in files.items():
             (Path(folder) / Path(name).name).write_text(text, encoding="utf-8")
 
@@ -206,6 +213,12 @@ class Checkpoint:
         kernels = stored_kernels(self.content, "float32") or choose_kernels(encoder, torch.float32)
         use_kernels(encoder, kernels)
         return network.eval()
+
+
+class PretrainingCheckpoint(Checkpoint):
+    """A checkpoint of ``pretrain``, from which only ``pretrain`` resumes."""
+
+    data_key = "RawTextDataModule"
 
 
 def _load(path: str) -> dict[str, Any]:
@@ -232,7 +245,7 @@ def _load(path: str) -> dict[str, Any]:
 
 def _settings_of_modules(content: Mapping[str, Any], path: str) -> dict[str, Any]:
     """Return the keys that only the command line writes, made from those that the two modules write."""
-    data = content[_DATA]
+    data = content[Checkpoint.data_key]
     if "settings" not in data:
         raise UserError(
             f"--ckpt_path {path}: written in Python by an early version, without the data's settings; train again."

@@ -24,6 +24,7 @@ COMMANDS = {
     "predict": Command("train", "label a file", "--ckpt_path BEST.ckpt --data.predict_path in.tsv --output out.csv"),
     "classify": Command("classify", "label a text", '--ckpt_path BEST.ckpt "연기는 별로지만 재미 하나는 끝내줌!"'),
     "trim": Command("trim", "cut a vocabulary", "--backbone ENCODER --corpus configs/corpus/nsmc.yaml --output FOLDER"),
+    "pretrain": Command("pretrain", "train an encoder", "--config configs/pretrain_nsmc.yaml --model.backbone FOLDER"),
 }
 
 _LINES = [f"  {name:<10} {command.purpose:<16} {name} {command.example}" for name, command in COMMANDS.items()]

@@ -31,6 +31,25 @@ class Batch(NamedTuple):
     packed: bool
 
 
+class MaskedBatch(NamedTuple):
+    """B texts as in :class:`Batch`, of whose tokens M are hidden.
+
+    Shapes: ``hidden`` int64 (M,), the hidden tokens' slots among the R · W; ``targets`` int64 (M,), their ids;
+    ``ratings`` float32 (B,) from 0 to 1, NaN where a text has none, or None. All others are those of a batch.
+    """
+
+    rows: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+    num_tokens: int
+    position_ids: Tensor
+    first_tokens: Tensor
+    packed: bool
+    hidden: Tensor
+    targets: Tensor
+    ratings: Tensor | None
+
+
 class Prediction(NamedTuple):
     """The model's output for B reviews: ``rows`` int64 (B,) as in the batch; ``probabilities`` float32 (B, classes)."""
 

@@ -20,6 +20,8 @@ _ROWS = {  # by metric: title and format
     "precision": ("precision", "{:.4f}"),
     "recall": ("recall", "{:.4f}"),
     "loss": ("loss", "{:.4f}"),
+    "perplexity": ("perplexity", "{:.2f}"),
+    "rating_loss": ("loss of the ratings", "{:.4f}"),
     "reviews_per_second": ("reviews/s", "{:,.1f}"),
     "tokens_per_second": ("tokens/s", "{:,.0f}"),
     "wasted_tokens": ("padding among tokens", "{:.1%}"),
@@ -38,7 +40,6 @@ class Summary(Callback):
         best: SaveBest | None,
         last: SaveLast | None,
     ) -> None:
-        self.console = Console()
         self.record = record
         self.throughput = throughput
         self.writer = writer
@@ -50,12 +51,14 @@ class Summary(Callback):
         if not trainer.is_global_zero:
             return
         which, metrics = self.record.reached
-        self._print({f"{which} dev metrics": _of("val", metrics), "training": _of("train", self.throughput.rates)})
+        print_table(
+            {f"{which} dev metrics": of_stage("val", metrics), "training": of_stage("train", self.throughput.rates)}
+        )
         if path := self._checkpoint(which):
-            self._print_line(f"checkpoint:  {path}")
-            self._print_line(f"test it:     python -m nsmc_lightning test --ckpt_path {shlex.quote(path)}")
+            print_line(f"checkpoint:  {path}")
+            print_line(f"test it:     python -m nsmc_lightning test --ckpt_path {shlex.quote(path)}")
         if trainer.logger is not None and trainer.logger.save_dir is not None:
-            self._print_line(f"see it:      tensorboard --logdir {trainer.logger.save_dir}")
+            print_line(f"see it:      tensorboard --logdir {trainer.logger.save_dir}")
 
     def _checkpoint(self, which: str) -> str | None:
         if which == "best" and self.best is not None:
@@ -65,39 +68,41 @@ class Summary(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the dev metrics of ``validate``."""
         if trainer.is_global_zero and trainer.state.fn == "validate":
-            self._print({"dev part": _of("val", trainer.callback_metrics)})
+            print_table({"dev part": of_stage("val", trainer.callback_metrics)})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the test metrics and where the predictions are."""
         if trainer.is_global_zero:
-            self._print({"test part": _of("test", trainer.callback_metrics)})
+            print_table({"test part": of_stage("test", trainer.callback_metrics)})
             self._print_predictions()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the speed of prediction and where the predictions are."""
         if trainer.is_global_zero:
-            self._print({"prediction": _of("predict", self.throughput.rates)})
+            print_table({"prediction": of_stage("predict", self.throughput.rates)})
             self._print_predictions()
-
-    def _print(self, columns: dict[str, dict[str, float]]) -> None:
-        """Print a row for each metric that any column has."""
-        table = Table("", *columns)
-        for name, (title, form) in _ROWS.items():
-            cells = [form.format(metrics[name]) if name in metrics else "" for metrics in columns.values()]
-            if any(cells):
-                table.add_row(title, *cells)
-        self.console.print(table)
 
     def _print_predictions(self) -> None:
         if self.writer.path is not None:
-            self._print_line(f"predictions: {self.writer.path}")
-
-    def _print_line(self, line: str) -> None:
-        # Paths are to be copied: no wrapping, no colours.
-        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+            print_line(f"predictions: {self.writer.path}")
 
 
-def _of(stage: str, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
+def print_table(columns: dict[str, dict[str, float]]) -> None:
+    """Print a row for each metric that any column has."""
+    table = Table("", *columns)
+    for name, (title, form) in _ROWS.items():
+        cells = [form.format(metrics[name]) if name in metrics else "" for metrics in columns.values()]
+        if any(cells):
+            table.add_row(title, *cells)
+    Console().print(table)
+
+
+def print_line(line: str) -> None:
+    """Print a line that may hold a path to be copied: no wrapping, no colours."""
+    Console().print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def of_stage(stage: str, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
     """Return the stage's metrics, by their names without its prefix."""
     prefix = f"{stage}/"
     return {name.removeprefix(prefix): float(value) for name, value in metrics.items() if name.startswith(prefix)}

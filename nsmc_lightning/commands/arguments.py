@@ -1,5 +1,6 @@
 """The command line before it is parsed: options always win over --config; a second corpus replaces the first."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,10 +102,15 @@ class CommandLine:
         for name, value in _options(args[1:]):
             if name in ("--config", "-c"):
                 self.configs.append(Config.read("--config", value))
-            elif name == "--data.corpus":
+            elif name in ("--data.corpus", "--data.exclude"):
                 self.options.append((name, Config.read(name, value).source))
             else:
                 self.options.append((name, value))
+
+    @property
+    def trainer_method(self) -> str:
+        """The method of Lightning's trainer that the command calls."""
+        return "fit" if self.command == "pretrain" else self.command
 
     def last(self, name: str) -> str | None:
         """The value of the last ``--name VALUE`` or ``--name=VALUE``."""
@@ -125,14 +131,21 @@ class CommandLine:
         The parser goes by order: a saved ``config.yaml`` behind ``--ckpt_path X`` would set it to null again, and an
         untrained model would be tested.
         """
-        words = [self.command]
-        if self._changes_default_corpus:
-            words.append(f"--data.corpus={SHIPPED / 'corpus' / 'nsmc.yaml'}")  # the parser's default, None, has no keys
+        words = [self.trainer_method]
+        if self._changes_default_corpus:  # the parser's default, None, has no keys
+            words.append(f"--data.corpus={self._default_corpus}")
         words += [word for config in self.configs for word in config.words]
         for name, value in self.options:
             words += [_NO_CORPUS] if name == "--data.corpus" else []
             words.append(name if value is None else f"{name}={value}")
         return words
+
+    @property
+    def _default_corpus(self) -> str:
+        """The file or JSON of the corpus to which keys are given where none is named; raw texts have no default."""
+        if self.command == "pretrain":
+            return json.dumps({"file": self.last("--data.corpus.file")})
+        return str(SHIPPED / "corpus" / "nsmc.yaml")
 
     @property
     def _changes_default_corpus(self) -> bool:

@@ -18,7 +18,7 @@ FILE = Path(__file__).with_name("help.json")
 # Those that determine the parser: whose signatures it reads, and what reads, explains and prints them.
 LIBRARIES = ("lightning", "jsonargparse", "docstring_parser", "typeshed_client")
 _PACKAGE = Path(__file__).parents[1]
-_PARSER = _PACKAGE / "commands" / "lightning_cli.py"
+_PARSERS = ("commands/lightning_cli.py", "commands/classifier_cli.py")
 # The files of the classes whose arguments are keys, with those of their types and base classes.
 CLASSES = (
     *("model/module.py", "model/network.py", "data/module.py", "data/corpus.py"),
@@ -77,7 +77,7 @@ def _version(name: str) -> str:
 
 
 def _checksum() -> str:
-    digest = hashlib.sha256(_PARSER.read_bytes())
+    digest = hashlib.sha256(b"".join((_PACKAGE / name).read_bytes() for name in _PARSERS))
     for name in CLASSES:
         digest.update(_signatures((_PACKAGE / name).read_text(encoding="utf-8")).encode())
     return digest.hexdigest()

@@ -44,10 +44,22 @@ def refuse_contradictions(config: Namespace) -> None:
     Raises:
         UserError: with the key and what to give instead.
     """
+    refuse_plan_faults(config)
+    for key in ("checkpoint", "early_stopping"):
+        _refuse_monitor(key, config[key].monitor, config[key].mode)
+    _refuse_unmeasured(config)
+
+
+def refuse_plan_faults(config: Namespace) -> None:
+    """Refuse settings of training that never end or train nothing.
+
+    Raises:
+        UserError: with the key and what to give instead.
+    """
     trainer = config.trainer
     if trainer.max_epochs in (None, -1) and trainer.max_steps == -1 and not trainer.fast_dev_run:
         raise UserError(
-            "fit needs an end to plan the learning rates for: give --trainer.max_epochs (2 to 4 are usual) or "
+            "training needs an end to plan the learning rates for: give --trainer.max_epochs (2 to 4 are usual) or "
             "--trainer.max_steps, also with --trainer.max_time."
         )
     for key in ("max_epochs", "max_steps", "limit_train_batches"):
@@ -59,9 +71,6 @@ def refuse_contradictions(config: Namespace) -> None:
             f"--trainer.limit_train_batches {trainer.overfit_batches} to train on few."
         )
     _refuse_numbers(config)
-    for key in ("checkpoint", "early_stopping"):
-        _refuse_monitor(key, config[key].monitor, config[key].mode)
-    _refuse_unmeasured(config)
 
 
 def _refuse_numbers(config: Namespace) -> None:

@@ -10,7 +10,6 @@ from jsonargparse import ArgumentParser
 from nsmc_lightning.commands.arguments import Config
 from nsmc_lightning.commands.trust import restrict_imports
 from nsmc_lightning.data.corpus import Corpus
-from nsmc_lightning.data.demo.grammar import write_demo
 from nsmc_lightning.data.parts import Parts
 from nsmc_lightning.data.texts import stream_texts
 from nsmc_lightning.errors import UserError, in_words
@@ -31,15 +30,10 @@ class Texts:
     """
 
     def __init__(self, corpus: Corpus, data_dir: str | None, files: list[str], text_column: str) -> None:
-        cache = default_cache_dir()
-        folder = None if data_dir is None else Path(data_dir)
-        if folder is None and corpus.generate == "demo":
-            folder = cache / "demo"
-            write_demo(folder)
         self.parts = Parts(
             corpus,
-            folder,
-            cache,
+            None if data_dir is None else Path(data_dir),
+            default_cache_dir(),
             dev_fraction=0.1,  # of no consequence: both sides are read
             split_seed=0,
             predict_path=None,

@@ -20,8 +20,9 @@ def run(args: list[str]) -> None:
     line = CommandLine(restrict_imports(args))
     _answer_at_once(line, Help.read())
     with importing():
+        from nsmc_lightning.commands.classifier_cli import ClassifierCLI
         from nsmc_lightning.commands.lightning_cli import run_line
-    run_line(line)
+    run_line(ClassifierCLI, line)
 
 
 def _answer_at_once(line: CommandLine, shipped: Help) -> None:

@@ -10,9 +10,11 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, Timer, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 
+from nsmc_lightning.callbacks.encoder_folder import EncoderFolder
 from nsmc_lightning.callbacks.kernel_report import KernelReport
 from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
+from nsmc_lightning.callbacks.pretraining_summary import PretrainingSummary
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
@@ -29,28 +31,34 @@ from nsmc_lightning.run.stop import GracefulStop
 from nsmc_lightning.run.validate_at_end import ValidateAtEnd
 
 
-class Run(NamedTuple):
-    """A trainer, with those of its callbacks that the command asks."""
+class Texts(NamedTuple):
+    """What a run's record needs of its command.
 
-    trainer: Trainer
+    Args:
+        config: the settings as YAML, for the run's folder.
+        checkpoint: the same for checkpoints.
+        ckpt_path: the checkpoint that the command starts from.
+    """
+
+    config: str
+    checkpoint: str
+    ckpt_path: str | None
+
+
+class Run(NamedTuple):
+    """Our callbacks in the order in which Lightning calls them, and two of them that the command asks."""
+
+    callbacks: list[Callback]
     stop: GracefulStop
     record: RunRecord
 
 
-def build_trainer(
-    config: Namespace,
-    config_text: str,
-    checkpoint_text: str,
-    ckpt_path: str | None,
-    resumed: tuple[Path, int] | None,
-) -> Run:
+def build_trainer(config: Namespace, ours: list[Callback], resumed: tuple[Path, int] | None) -> Trainer:
     """The trainer of a command, with our loggers and callbacks added to those that the settings name.
 
     Args:
         config: the command's settings, with classes built.
-        config_text: the settings as YAML, for the run's folder.
-        checkpoint_text: the same for checkpoints.
-        ckpt_path: the checkpoint that the command starts from, for its record.
+        ours: the command's callbacks.
         resumed: the checkpoint that training resumes from, and its global step.
 
     Raises:
@@ -58,7 +66,7 @@ def build_trainer(
     """
     trainer = config.trainer
     if trainer.logger in (None, True):
-        trainer.logger = build_loggers(config.log_dir, config.name, config.log_graph, resumed)
+        trainer.logger = build_loggers(config.log_dir, config.name, config.get("log_graph", False), resumed)
     given = trainer.callbacks or []
     given = list(given) if isinstance(given, list) else [given]
     settings = trainer.as_dict()
@@ -67,22 +75,19 @@ def build_trainer(
         settings["max_time"] = None
     plugins = trainer.plugins or []
     settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
-    ours, stop, record = _callbacks(config, config_text, checkpoint_text, ckpt_path)
     settings["callbacks"] = [*given, *ours, *_progress(trainer, given)]
     with building_trainer(trainer):
         built = Trainer(**settings)
     remove_signal_handlers(built)
-    return Run(built, stop, record)
+    return built
 
 
-def _callbacks(
-    config: Namespace, config_text: str, checkpoint_text: str, ckpt_path: str | None
-) -> tuple[list[Callback], GracefulStop, RunRecord]:
-    """Return our callbacks in the order in which Lightning calls them, after those of the settings."""
+def classifier_run(config: Namespace, texts: Texts) -> Run:
+    """Return the callbacks of fit, validate, test and predict."""
     best, last = _checkpoint_callbacks(config)
     seed = int(config.seed_everything or 0)  # false seeds nothing
     throughput, writer = Throughput(), PredictionWriter(config.output)
-    record = RunRecord(config.name, seed, config_text, checkpoint_text, ckpt_path, best)
+    record = RunRecord(config.name, seed, *texts, best)
     stop = GracefulStop(last)
     early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
     callbacks = [
@@ -101,7 +106,30 @@ def _callbacks(
         *([best] if best is not None else []),  # Lightning calls these two last, wherever they are in the list
         *([last] if last is not None else []),  # after best: last.ckpt names the best checkpoint
     ]
-    return callbacks, stop, record
+    return Run(callbacks, stop, record)
+
+
+def pretraining_run(config: Namespace, texts: Texts) -> Run:
+    """Return the callbacks of pretrain: it keeps the last weights, whose learning rate has fallen to 0."""
+    last = None if config.trainer.enable_checkpointing is False else SaveLast(timedelta(minutes=config.save_minutes))
+    seed = int(config.seed_everything or 0)
+    throughput, folder = Throughput(), EncoderFolder()
+    record = RunRecord(config.name, seed, *texts, None)
+    stop = GracefulStop(last)
+    callbacks = [
+        StepSeed(seed),
+        StopAtNonFinite(),
+        ValidateAtEnd(),
+        throughput,
+        KernelReport(),
+        *([LearningRateMonitor(logging_interval="step")] if config.trainer.logger else []),
+        record,
+        folder,  # before the summary, which names it
+        PretrainingSummary(record, throughput, folder),
+        stop,
+        *([last] if last is not None else []),
+    ]
+    return Run(callbacks, stop, record)
 
 
 def _checkpoint_callbacks(config: Namespace) -> tuple[SaveBest | None, SaveLast | None]:

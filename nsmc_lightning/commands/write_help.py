@@ -7,8 +7,9 @@ from typing import Any
 from lightning.pytorch.cli import LightningArgumentParser
 
 from nsmc_lightning.commands.arguments import CommandLine
+from nsmc_lightning.commands.classifier_cli import ClassifierCLI
 from nsmc_lightning.commands.help import FILE, Help, sources
-from nsmc_lightning.commands.lightning_cli import ClassifierCLI, known_keys
+from nsmc_lightning.commands.lightning_cli import known_keys
 
 _COMMANDS = ("fit", "validate", "test", "predict")
 _WIDEST = 100_000  # columns: no line is wrapped

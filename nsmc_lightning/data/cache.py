@@ -27,7 +27,10 @@ Key = dict[str, Any]
 _FOLDER = Path(__file__).parent
 # Files of this folder that do not decide a text's tokens. All others count by their content, so that no change and no
 # new file can be forgotten.
-_NO_RULES = ("__init__", "batch", "demo", "download", "loader", "module", "resume", "sampler", "texts", "vocabulary")
+_NO_RULES = (
+    *("__init__", "batch", "demo", "download", "loader", "masked_batch", "masking", "module", "raw_module", "resume"),
+    *("sampler", "texts", "vocabulary"),
+)
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "tokenizers")
 _DAMAGE = (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, zlib.error)
 
@@ -113,6 +116,7 @@ def _store(path: Path, part: EncodedPart) -> None:
             tokens=part.reviews.tokens,
             offsets=part.reviews.offsets,
             full_lengths=part.reviews.full_lengths,
+            **({} if part.reviews.eojeols is None else {"eojeols": part.reviews.eojeols}),
             labels=part.labels,
             characters=part.characters,
             about=np.array(json.dumps({"counts": part.counts, "unknown": part.unknown})),
@@ -121,6 +125,7 @@ def _store(path: Path, part: EncodedPart) -> None:
 
 def _load(path: Path) -> EncodedPart:
     with np.load(path) as arrays:  # the zip format has a checksum for each array
-        reviews = Encoded(arrays["tokens"], arrays["offsets"], arrays["full_lengths"])
+        eojeols = arrays.get("eojeols")
+        reviews = Encoded(arrays["tokens"], arrays["offsets"], arrays["full_lengths"], eojeols)
         about = json.loads(str(arrays["about"]))
         return EncodedPart(reviews, arrays["labels"], arrays["characters"], about["counts"], about["unknown"])

@@ -1,19 +1,34 @@
-"""DataLoaders over samplers that yield whole batches, and the signals of their worker processes."""
+"""A trainer's samplers, DataLoaders over whole batches, and the signals of their worker processes."""
 
 import os
 import signal
 import sys
 import threading
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from nsmc_lightning.data.batch import ReviewDataset
-from nsmc_lightning.types import Batch
+from nsmc_lightning.data.sampler import LengthGroupedSampler, StratifiedSampler, TrainSampler
+
+_B = TypeVar("_B")
 
 
-def build_loader(dataset: ReviewDataset, sampler: Sampler[list[int]], num_workers: int) -> DataLoader[Batch]:
-    """Build the loader of the batches whose rows ``sampler`` yields."""
+def build_train_sampler(lengths: np.ndarray, batch_size: int, packs: bool, trainer: Trainer) -> TrainSampler:
+    """Build the sampler of a trainer's process, for rows that are packed or padded."""
+    return (StratifiedSampler if packs else LengthGroupedSampler)(
+        lengths,
+        batch_size,
+        seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # set by seed_everything, read by Lightning's samplers too
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
+    )
+
+
+def build_loader(dataset: Dataset[_B], sampler: Sampler[Any], num_workers: int) -> DataLoader[_B]:
+    """Build the loader of the batches that ``dataset`` has for what ``sampler`` yields."""
     return DataLoader(
         dataset,
         batch_size=None,  # the sampler yields whole batches

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
@@ -14,12 +15,11 @@ from nsmc_lightning.data.batch import ReviewDataset, row_shape
 from nsmc_lightning.data.cache import TokenCache, token_key
 from nsmc_lightning.data.clean import clean_text, counts_table
 from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
-from nsmc_lightning.data.demo.grammar import write_demo
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
-from nsmc_lightning.data.loader import build_loader
+from nsmc_lightning.data.loader import build_loader, build_train_sampler
 from nsmc_lightning.data.preflight import check_limits, check_tokenizer
-from nsmc_lightning.data.resume import Place, correct_loops, find_place, order_of, refuse_another_order
-from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
+from nsmc_lightning.data.resume import Place, order_of, place_in
+from nsmc_lightning.data.sampler import EvalSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
 from nsmc_lightning.errors import UserError, report, warn
 from nsmc_lightning.files import default_cache_dir
@@ -92,8 +92,7 @@ class NSMCDataModule(LightningDataModule):
         self.tokenizer: PreTrainedTokenizerFast | None = None
         self.encoded: dict[str, EncodedPart] = {}
         self.datasets: dict[str, ReviewDataset] = {}
-        self._demo = self.cache_dir / "demo" if self.corpus.generate == "demo" and data_dir is None else None
-        folder = Path(data_dir) if data_dir is not None else self._demo
+        folder = Path(data_dir) if data_dir is not None else None
         self.parts = Parts(
             self.corpus, folder, self.cache_dir, dev_fraction, split_seed, predict_path, encoding, on_bad_rows
         )
@@ -109,8 +108,6 @@ class NSMCDataModule(LightningDataModule):
     def prepare_data(self) -> None:
         """Fetch the files that the trainer's command needs; Lightning calls it in one process per machine."""
         assert self.trainer is not None
-        if self._demo is not None:
-            write_demo(self._demo)
         assert self.trainer.state.fn is not None
         for part in _PARTS[self.trainer.state.fn]:
             if part != "predict":
@@ -154,7 +151,8 @@ class NSMCDataModule(LightningDataModule):
     def _encoded(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
         def make() -> EncodedPart:
             rows = self.parts.rows(part)
-            return encode_part(tokenizer, rows, self.parts.counts[part], self.max_length)
+            labels = rows["label"].to_numpy(np.int64)
+            return encode_part(tokenizer, rows["text"], labels, self.parts.counts[part], self.max_length)
 
         if self._cache is None:
             return make()
@@ -186,13 +184,8 @@ class NSMCDataModule(LightningDataModule):
     def _train_sampler(self) -> TrainSampler:
         assert self.trainer is not None
         packs = self.hparams["packed"] and self.limits is not None and self.limits.packs_rows
-        return (StratifiedSampler if packs else LengthGroupedSampler)(
-            self.datasets["train"].encoded.lengths,
-            self.hparams["batch_size"],
-            seed=int(os.environ.get("PL_GLOBAL_SEED", "0")),  # set by seed_everything, read by Lightning's samplers too
-            rank=self.trainer.global_rank,
-            world_size=self.trainer.world_size,
-        )
+        lengths = self.datasets["train"].encoded.lengths
+        return build_train_sampler(lengths, self.hparams["batch_size"], packs, self.trainer)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the dev part, every review once."""
@@ -244,9 +237,5 @@ class NSMCDataModule(LightningDataModule):
         """
         if self.trainer is None or self.trainer.state.fn != "fit":
             return
-        sampler = self._train_sampler()
-        correct_loops(self.trainer, len(sampler))
-        self._place = find_place(self.trainer)
-        if self._place.batches and not self._place.complete:
-            stored = state_dict.get("order") or {"reviews": state_dict["position"][2]}  # position: early versions
-            refuse_another_order(stored, order_of(sampler, self.max_length))
+        stored = state_dict.get("order") or {"reviews": state_dict["position"][2]}  # position: early versions
+        self._place = place_in(self.trainer, self._train_sampler(), self.max_length, stored)

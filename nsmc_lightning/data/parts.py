@@ -9,6 +9,7 @@ import pandas as pd
 from nsmc_lightning.data.cache import texts_digest
 from nsmc_lightning.data.clean import clean_test, clean_train, has_text
 from nsmc_lightning.data.corpus import Corpus, OnBadRows, Source
+from nsmc_lightning.data.demo.grammar import write_demo
 from nsmc_lightning.data.download import fetch
 from nsmc_lightning.data.read import read_labelled, read_texts
 from nsmc_lightning.data.split import split_rows
@@ -24,8 +25,8 @@ class Parts:
 
     Args:
         corpus: the data set.
-        data_dir: folder of its files; None downloads them to ``cache_dir``.
-        cache_dir: folder for downloads.
+        data_dir: folder of its files; None downloads or generates them in ``cache_dir``.
+        cache_dir: folder for downloads and generated files.
         dev_fraction: share of train that becomes dev if the corpus has no dev part.
         split_seed: seed of that split.
         predict_path: file of the part predict.
@@ -45,7 +46,8 @@ class Parts:
         on_bad_rows: OnBadRows,
     ) -> None:
         self.corpus = corpus
-        self.data_dir = data_dir
+        self._generate = corpus.generate == "demo" and data_dir is None
+        self.data_dir = cache_dir / "demo" if self._generate else data_dir
         self.cache_dir = cache_dir
         self.dev_fraction = dev_fraction
         self.split_seed = split_seed
@@ -67,7 +69,11 @@ class Parts:
         return own or self.corpus.train
 
     def path(self, part: str) -> Path:
-        """Return the file of train, dev or test; it is downloaded first if necessary."""
+        """Return the file of train, dev or test; it is downloaded or generated first if necessary."""
+        if self._generate:
+            assert self.data_dir is not None
+            write_demo(self.data_dir)
+            self._generate = False
         return fetch(self.source(part), self.data_dir, self.corpus.name, self.cache_dir)
 
     def sha256(self, part: str) -> str:

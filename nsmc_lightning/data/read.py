@@ -22,6 +22,7 @@ from nsmc_lightning.data.formats import (
     decoded,
     open_table,
 )
+from nsmc_lightning.data.raw_corpus import RawCorpus
 from nsmc_lightning.errors import UserError
 
 _SHOWN = 3  # bad rows named in the warning
@@ -49,6 +50,25 @@ def read_labelled(path: Path, corpus: Corpus) -> pd.DataFrame:
     settings = {"text": corpus.text_column, "label": corpus.label_column, "id": corpus.id_column}
     columns = {name: column for name, column in settings.items() if column is not None}
     table = open_table(path, corpus.format, corpus.header, corpus.encoding, set(columns.values()))
+    return _rows(str(path), _unit(path), table, columns, "error")
+
+
+def read_raw(path: Path, corpus: RawCorpus) -> pd.DataFrame:
+    """Read raw texts: a table by the file's ending, or a text a line, in UTF-8.
+
+    Returns:
+        Columns ``id`` (str) and ``text`` (str or None), ``rating`` (str or None) if the corpus has ratings, ``line``
+        (int), as :func:`read_labelled`.
+
+    Raises:
+        UserError: as :func:`read_labelled`, or a text a line contains a tab.
+    """
+    kind = BY_ENDING.get(path.suffix.lower())
+    if kind is None:
+        return _read_lines(str(path), decoded(content(path), str(path), "utf-8"), "error")
+    settings = {"text": corpus.text_column, "id": corpus.id_column, "rating": corpus.rating_column}
+    columns: dict[str, Name] = {name: column for name, column in settings.items() if column is not None}
+    table = open_table(path, kind, True, "utf-8", set(columns.values()))
     return _rows(str(path), _unit(path), table, columns, "error")
 
 
@@ -185,7 +205,7 @@ def _rows(name: str, unit: str, table: Table, columns: dict[str, Name], on_bad_r
         raise UserError(f"{name}: there are no rows.")
     _warn_of(bad, name, unit)
     frame: dict[str, pd.Series] = {
-        ours: pd.Series(result[ours], dtype=object) for ours in ("id", "text", "label") if ours in result
+        ours: pd.Series(result[ours], dtype=object) for ours in ("id", "text", "label", "rating") if ours in result
     }
     frame["line"] = pd.Series(result["line"], dtype="int64")
     return pd.DataFrame(frame)

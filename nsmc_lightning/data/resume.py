@@ -24,6 +24,25 @@ class Place(NamedTuple):
     complete: bool = False
 
 
+def place_in(trainer: Trainer, sampler: TrainSampler, max_length: int, stored: dict[str, Any]) -> Place:
+    """Return the place in the epoch at which ``trainer`` resumes, whose loops' state is corrected.
+
+    Args:
+        trainer: is about to restore its loops.
+        sampler: of this run.
+        max_length: tokens that a text is cut to in this run.
+        stored: the order in the checkpoint, see :func:`order_of`.
+
+    Raises:
+        UserError: the place is within an epoch, and this run would take its reviews in another order.
+    """
+    correct_loops(trainer, len(sampler))
+    place = find_place(trainer)
+    if place.batches and not place.complete:
+        refuse_another_order(stored, order_of(sampler, max_length))
+    return place
+
+
 def find_place(trainer: Trainer) -> Place:
     """Return where ``trainer`` resumes from its checkpoint, whose loops' state is corrected."""
     loop = _loaded_fit_loop(trainer)

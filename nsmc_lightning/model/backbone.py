@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 import re
@@ -17,7 +18,7 @@ from huggingface_hub.utils import enable_progress_bars
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from nsmc_lightning.errors import UserError, reason, warn
+from nsmc_lightning.errors import UserError, reason, report, warn
 from nsmc_lightning.model.families import ATTENTION_DROPOUT, PADDED_POSITIONS
 from nsmc_lightning.types import TRAINED_PAD_ID
 
@@ -48,22 +49,52 @@ def load_encoder(
         UserError: the checkpoint or configuration cannot be read, the model is not an encoder, or it has no pooler or
             no such dropout.
     """
-    config = _config_from_keys(backbone) if isinstance(backbone, dict) else _config_of_checkpoint(backbone)
-    name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
-    _refuse_other_models(config, name)
-    _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout)
-    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
+    config, name = _config(backbone)
+    _set_dropouts(config, hidden_dropout, attention_dropout)
     options = _options(config, need_pooler)
     if isinstance(backbone, str) and pretrained:
-        encoder = _pretrained_encoder(backbone, config, options)
+        encoder, missing = _pretrained(transformers.AutoModel, backbone, config, options)
+        _warn_of_missing(name, missing)
     else:
-        encoder = _random_encoder(config, name, options)
+        encoder = _random(transformers.AutoModel, config, name, options)
         if pretrained:
             warn(f"random weights: no pretrained encoder, --model.backbone is {name}")
     if need_pooler and getattr(encoder, "pooler", None) is None:
         raise UserError(f"--model.pooling pooler: {name} ({config.model_type}) has no pooler: use cls or mean.")
     _unfreeze_padding(encoder)
     return encoder.train()  # from_pretrained returns it in eval mode, and Lightning keeps that
+
+
+def load_masked_lm(
+    backbone: str | dict[str, Any],
+    pretrained: bool,
+    hidden_dropout: float | None = None,
+    attention_dropout: float | None = None,
+) -> tuple[transformers.PreTrainedModel, transformers.PretrainedConfig]:
+    """Build an encoder with its family's head for masked tokens, as :func:`load_encoder` builds one without.
+
+    A checkpoint without that head, as of an encoder that was trained for sentences, gets a new one.
+
+    Returns:
+        The model, and its configuration with the backbone's own dropouts.
+
+    Raises:
+        UserError: as :func:`load_encoder`.
+    """
+    config, name = _config(backbone)
+    own = copy.deepcopy(config)
+    _set_dropouts(config, hidden_dropout, attention_dropout)
+    options = {key: value for key, value in _options(config, False).items() if key != "add_pooling_layer"}
+    if isinstance(backbone, str) and pretrained:
+        model, missing = _pretrained(transformers.AutoModelForMaskedLM, backbone, config, options)
+        of_encoder = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
+        _warn_of_missing(name, of_encoder)
+        if len(of_encoder) < len(missing):
+            report(f"{name}: has no head for masked tokens; a new one is trained.")
+    else:
+        model = _random(transformers.AutoModelForMaskedLM, config, name, options)
+    _unfreeze_padding(model)
+    return model.train(), own
 
 
 def takes_key(config: transformers.PretrainedConfig, key: str) -> bool:
@@ -77,6 +108,14 @@ def takes_key(config: transformers.PretrainedConfig, key: str) -> bool:
 
 
 # Configurations
+
+
+def _config(backbone: str | dict[str, Any]) -> tuple[transformers.PretrainedConfig, str]:
+    """The backbone's configuration, and its name for messages."""
+    config = _config_from_keys(backbone) if isinstance(backbone, dict) else _config_of_checkpoint(backbone)
+    name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
+    _refuse_other_models(config, name)
+    return config, name
 
 
 def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
@@ -118,6 +157,11 @@ def _refuse_other_models(config: transformers.PretrainedConfig, name: str) -> No
         raise UserError(f"--model.backbone: {name} needs a pad_token_id: {config.model_type} counts positions from it.")
 
 
+def _set_dropouts(config: transformers.PretrainedConfig, hidden: float | None, attention: float | None) -> None:
+    _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden)
+    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention)
+
+
 def _set_dropout(config: transformers.PretrainedConfig, key: str, names: tuple[str, ...], value: float | None) -> None:
     if value is None:
         return
@@ -147,11 +191,12 @@ def _model_class(config: transformers.PretrainedConfig) -> Any:
 # Weights
 
 
-def _pretrained_encoder(
-    name: str, config: transformers.PretrainedConfig, options: dict[str, Any]
-) -> transformers.PreTrainedModel:
+def _pretrained(
+    auto: Any, name: str, config: transformers.PretrainedConfig, options: dict[str, Any]
+) -> tuple[transformers.PreTrainedModel, list[str]]:
+    """The model of the class that ``auto`` finds, and the names of its tensors that the checkpoint lacks."""
     with _refusals(name), _quiet():
-        encoder, report = transformers.AutoModel.from_pretrained(
+        model, loaded = auto.from_pretrained(
             name,
             config=config,
             dtype=torch.float32,  # checkpoints shared in float16 must train in float32
@@ -160,21 +205,23 @@ def _pretrained_encoder(
             trust_remote_code=False,
             **options,
         )
-        if report["mismatched_keys"]:
-            tensor, found, expected = sorted(report["mismatched_keys"])[0]
+        if loaded["mismatched_keys"]:
+            tensor, found, expected = sorted(loaded["mismatched_keys"])[0]
             raise ValueError(f"{tensor} is {tuple(found)}, but {tuple(expected)} by config.json")
-    missing = sorted(report["missing_keys"])  # unexpected keys are heads of pre-training, which are not used
+    return model, sorted(loaded["missing_keys"])  # unexpected keys are heads of pre-training, which are not used
+
+
+def _warn_of_missing(name: str, missing: list[str]) -> None:
     if missing:
         more = ", …" if len(missing) > 3 else ""
         warn(f"random weights: {name} lacks {len(missing)} of the encoder's tensors ({', '.join(missing[:3])}{more})")
-    return encoder
 
 
-def _random_encoder(
-    config: transformers.PretrainedConfig, name: str, options: dict[str, Any]
+def _random(
+    auto: Any, config: transformers.PretrainedConfig, name: str, options: dict[str, Any]
 ) -> transformers.PreTrainedModel:
     try:
-        return transformers.AutoModel.from_config(config, dtype=torch.float32, **options)
+        return auto.from_config(config, dtype=torch.float32, **options)
     except Exception as error:  # a wrong size raises a different error in each family
         raise UserError(
             f"--model.backbone: cannot build an encoder from {name} ({config.model_type}: {reason(error)})."

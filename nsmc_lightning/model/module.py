@@ -1,38 +1,29 @@
 """BertClassifierModule: how a SequenceClassifier is trained and measured."""
 
-import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
 import torch
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.encoder_module import EncoderModule
 from nsmc_lightning.model.fast.compiled import CompiledForward
-from nsmc_lightning.model.fast.kernels import KERNELS, Kernels, choose_kernels, stored_kernels, use_kernels
-from nsmc_lightning.model.fast.memory import keep_freed_memory
 from nsmc_lightning.model.fast.probe import padded_inputs
 from nsmc_lightning.model.loss import build_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
 from nsmc_lightning.model.network import SequenceClassifier, forward_arguments, to_probabilities
-from nsmc_lightning.model.optim import parameter_groups, remaining_steps, replan, resolve_warmup, warmup_schedule
-from nsmc_lightning.model.step_mean import StepMean
-from nsmc_lightning.model.stored import ENCODER_CONFIG, config_text, stored_backbone
+from nsmc_lightning.model.stored import stored_backbone
 from nsmc_lightning.signature import Factor, NumClasses, Probability, checked_settings
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction
 
 
 # Inherits from the network instead of containing it: the names of its weights begin with encoder. and head.
-class BertClassifierModule(SequenceClassifier, LightningModule):
+class BertClassifierModule(SequenceClassifier, EncoderModule):
     """A BERT-family encoder with a classification head, fine-tuned as a whole.
 
     Args:
@@ -91,23 +82,8 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
         self.val_loss, self.test_loss = WeightedMean(), WeightedMean()
-        self._step_mean = StepMean()
         self._compiled: CompiledForward | None = None
         self.example_input_array = _example_input(self.limits)
-
-    def setup(self, stage: str) -> None:
-        """On a CPU, choose the encoder's kernels, the same in all processes, and keep the memory that a step frees."""
-        if self.trainer.strategy.root_device.type != "cpu":
-            return
-        keep_freed_memory()
-        use_kernels(self.encoder, self.trainer.strategy.broadcast(self._choose_kernels()))
-
-    def _choose_kernels(self) -> Kernels:
-        """Choose in the first process, whose choice is that of all."""
-        if not self.trainer.is_global_zero:
-            return Kernels()
-        dtype = torch.bfloat16 if "bf16" in str(self.trainer.precision) else torch.float32
-        return choose_kernels(self.encoder, dtype)
 
     def compile_training(self, batch_size: int) -> None:
         """Compile the forward pass of training at its first packed batch of ``batch_size`` reviews, for its shape.
@@ -151,15 +127,6 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
         weight = self.loss.total_weight(batch.labels) if weighted else len(batch.labels)
         return self._step_mean.add(loss, weight)
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Make the gradient of several batches the mean over their texts, before it is clipped."""
-        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        self._step_mean.correct(
-            parameters,
-            self.trainer.accumulate_grad_batches,
-            lambda weight: self.trainer.strategy.reduce(weight.clone(), reduce_op="mean"),
-        )
-
     def validation_step(self, batch: Batch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """Predict a batch, and count it in the dev metrics."""
         return self._step(batch, "val")[1]
@@ -171,42 +138,6 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Predict a batch, without its labels."""
         return Prediction(batch.rows, to_probabilities(self.classify(batch)))
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Build AdamW (Loshchilov and Hutter 2019) and a learning rate that warms up and changes with each step.
-
-        Raises:
-            UserError: training has no known end, or the encoder has no layers for ``layer_decay``.
-        """
-        steps = self.trainer.estimated_stepping_batches
-        if math.isinf(steps):
-            raise UserError("training has no known end to plan the learning rate for: give --trainer.max_steps or "
-                            "--trainer.max_epochs.")  # fmt: skip
-        lr, weight_decay, layer_decay = (self.hparams[key] for key in ("lr", "weight_decay", "layer_decay"))
-        groups = parameter_groups(self.encoder, self.head, lr, weight_decay, layer_decay)
-        optimizer = torch.optim.AdamW(groups, lr=lr, fused=True)
-        # Lightning 2.6 refuses to clip gradients in mixed precision if the optimizer unscales them itself, as a fused
-        # one does by this private attribute of torch 2.13. Without it, the trainer unscales them before it clips.
-        optimizer._step_supports_amp_scaling = False
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._plan(optimizer, int(steps)), "interval": "step"},
-        }
-
-    def _plan(self, optimizer: Optimizer, total_steps: int) -> LambdaLR:
-        warmup = resolve_warmup(self.hparams["warmup_ratio"], self.hparams["warmup_steps"], total_steps)
-        return warmup_schedule(optimizer, self.hparams["schedule"], warmup, total_steps)
-
-    def on_train_start(self) -> None:
-        """Plan a resumed run's learning rates over all of its steps, past and future.
-
-        Its settings may differ from those of the checkpoint's plan: more epochs, fewer batches.
-        """
-        self._step_mean.reset()
-        if self.trainer.global_step > 0:
-            scheduler: Any = self.lr_schedulers()
-            steps = self.trainer.global_step + remaining_steps(self.trainer)
-            replan(scheduler, self._plan(scheduler.optimizer, steps))
 
     # Metrics are logged once an epoch, as objects: Lightning computes them over all processes and resets them.
 
@@ -229,25 +160,15 @@ class BertClassifierModule(SequenceClassifier, LightningModule):
         self.log_dict(self.test_metrics)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the encoder's ``config.json``, with which the weights load without the backbone, and its kernels.
-
-        The training metrics are summed over all processes.
-        """
+        """Sum the training metrics over all processes."""
+        super().on_save_checkpoint(checkpoint)
         weights = checkpoint.get("state_dict", {})
         for key in [key for key in weights if key.startswith("train_metrics.")]:
             weights[key] = self.trainer.strategy.reduce(weights[key].clone(), reduce_op="sum")
-        checkpoint[ENCODER_CONFIG] = config_text(self.encoder.config)
-        if self.device.type == "cpu":
-            kernels: Any = self.encoder.kernels
-            checkpoint[KERNELS] = asdict(kernels)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the kernels of a run in the same precision, and the training metrics in the first process only.
-
-        With other kernels a resumed run would round otherwise. The training metrics are summed over all processes.
-        """
-        current: Any = self.encoder.kernels
-        use_kernels(self.encoder, stored_kernels(checkpoint, current.dtype) or current)
+        """Restore the training metrics, which were summed over all processes, in the first process only."""
+        super().on_load_checkpoint(checkpoint)
         if self.global_rank > 0:
             weights = checkpoint["state_dict"]
             weights |= {key: torch.zeros_like(weights[key]) for key in weights if key.startswith("train_metrics.")}

@@ -1,25 +1,25 @@
 """What is printed at the end of a command."""
 
-from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
-from rich.console import Console
+import pytest
 
 from nsmc_lightning.callbacks.summary import Summary
 
 
-def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint() -> None:
+def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     metrics = {"val/accuracy": 0.84161, "val/reviews_per_second": 1234.56, "val/wasted_tokens": 0}
     record: Any = SimpleNamespace(reached=("best", metrics))
     throughput: Any = SimpleNamespace(rates={"train/mfu": 0.2345, "val/mfu": 0.5})
     best: Any = SimpleNamespace(best_model_path="my run/best.ckpt")
     nothing: Any = None
     summary = Summary(record, throughput, nothing, best, None)
-    summary.console = Console(file=StringIO(), width=80)
     trainer: Any = SimpleNamespace(is_global_zero=True, logger=None)
     summary.on_fit_end(trainer, nothing)
-    printed = summary.console.file.getvalue()  # type: ignore[attr-defined]
+    printed = capsys.readouterr().out
     rows = [line.split("│")[1:-1] for line in printed.splitlines() if line.startswith("│")]
     assert [[cell.strip() for cell in row] for row in rows] == [
         ["accuracy", "0.8416", ""],
