@@ -115,7 +115,7 @@ def pretraining_run(config: Namespace, texts: Texts) -> Run:
     seed = int(config.seed_everything or 0)
     throughput, folder = Throughput(), EncoderFolder()
     record = RunRecord(config.name, seed, *texts, None)
-    stop = GracefulStop(last)
+    stop = GracefulStop(last, "pretrain")
     callbacks = [
         StepSeed(seed),
         StopAtNonFinite(),

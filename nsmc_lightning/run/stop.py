@@ -49,9 +49,11 @@ class GracefulStop(Callback):
 
     Args:
         last: the callback that writes ``last.ckpt``; None for a run without checkpoints.
+        command: that trains, to be named with the checkpoint to resume from.
     """
 
-    def __init__(self, last: SaveLast | None) -> None:
+    def __init__(self, last: SaveLast | None, command: str = "fit") -> None:
+        self._command = command
         self.signal = 0  # the first one received
         self._last = last
         self._deferred = False  # whether a signal waits for the end of a batch
@@ -77,7 +79,7 @@ class GracefulStop(Callback):
             in_order = training and isinstance(error, Stopped)
             end_children(trainer, patience=_PATIENCE if in_order else 0)
             if isinstance(error, Stopped) and trainer.is_global_zero:
-                print(_how_to_resume(error, trainer.global_step), file=sys.stderr, flush=True)
+                print(_how_to_resume(error, trainer.global_step, self._command), file=sys.stderr, flush=True)
             if in_order and started_by_lightning(trainer):
                 raise SystemExit(0) from None  # at any other code the first process would be killed
             raise
@@ -152,8 +154,8 @@ class GracefulStop(Callback):
         return Stopped(signum, self._last.path)
 
 
-def _how_to_resume(stopped: Stopped, step: int) -> str:
+def _how_to_resume(stopped: Stopped, step: int, command: str) -> str:
     if stopped.checkpoint is None:
         return f"stopped by {stopped.signal.name}; nothing was saved."
-    command = f"python -m nsmc_lightning fit --ckpt_path {shlex.quote(stopped.checkpoint)}"
-    return f"stopped by {stopped.signal.name} after step {step}; resume with:\n  {command}"
+    line = f"python -m nsmc_lightning {command} --ckpt_path {shlex.quote(stopped.checkpoint)}"
+    return f"stopped by {stopped.signal.name} after step {step}; resume with:\n  {line}"
