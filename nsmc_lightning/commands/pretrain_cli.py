@@ -1,5 +1,6 @@
 """pretrain: train an encoder on raw texts by hiding tokens."""
 
+import os
 from typing import ClassVar
 
 from jsonargparse import Namespace
@@ -8,7 +9,7 @@ from nsmc_lightning.checkpoint import PretrainingCheckpoint
 from nsmc_lightning.commands.lightning_cli import EncoderCLI
 from nsmc_lightning.commands.settings import refuse_plan_faults
 from nsmc_lightning.commands.trainer import Run, Texts, pretraining_run
-from nsmc_lightning.data.raw_module import RawTextDataModule
+from nsmc_lightning.data.raw_module import RawTextDataModule, no_corpus
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.mlm_module import MaskedLanguageModule
 
@@ -26,8 +27,12 @@ class PretrainCLI(EncoderCLI):
 
     def settle(self, config: Namespace) -> None:
         refuse_plan_faults(config)
-        corpus = config.data.corpus
-        rated = corpus is not None and corpus.get("init_args", corpus).rating_column is not None
+        if config.data.corpus is None:
+            raise no_corpus()
+        corpus = config.data.corpus.get("init_args", config.data.corpus)  # the parser wraps an optional dataclass
+        if corpus.url is None and config.data.data_dir is None:  # a checkpoint may be used from another folder
+            corpus.file = os.path.abspath(corpus.file)
+        rated = corpus.rating_column is not None
         if config.model.rating_weight > 0 and not rated:
             raise UserError(
                 f"model.rating_weight {config.model.rating_weight}: the texts have no ratings; give "

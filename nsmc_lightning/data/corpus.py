@@ -94,7 +94,7 @@ class Corpus:
             each = [getattr(label, what) for label in self.labels]
             if len(each) < 2 or len(set(each)) < len(each):
                 raise UserError(f"corpus {self.name}: labels need two or more different {what}s, not {each}.")
-        if not _stays_below(self.name) or len(PureWindowsPath(self.name).parts) > 1:
+        if not stays_below(self.name) or len(PureWindowsPath(self.name).parts) > 1:
             raise UserError(f"corpus.name {self.name!r}: give a plain folder name, for its folder in the cache.")
         for part, source in {"train": self.train, "dev": self.dev, "test": self.test}.items():
             if source is not None and source.url is not None:
@@ -102,7 +102,7 @@ class Corpus:
                 self._refuse_outside(f"{part}.archive", source.archive)
 
     def _refuse_outside(self, key: str, path: str | None) -> None:
-        if path is not None and not _stays_below(path):
+        if path is not None and not stays_below(path):
             raise UserError(
                 f"corpus {self.name}: {key} {path!r} has a url and would be downloaded to outside of the cache; "
                 "give a relative path without '..'."
@@ -119,8 +119,8 @@ class Corpus:
         return [label.name for label in self.labels]
 
 
-def _stays_below(path: str) -> bool:
-    """Whether a path stays below the folder that it is joined to."""
+def stays_below(path: str) -> bool:
+    """Return whether a path stays below the folder that it is joined to."""
     # Windows' rules cover both slashes, and drives: a path that is safe there is safe on any system.
     pure = PureWindowsPath(path)
     return bool(pure.parts) and not pure.anchor and ".." not in pure.parts

@@ -6,7 +6,7 @@ import os
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,11 +17,39 @@ from nsmc_lightning.data.corpus import Source
 from nsmc_lightning.errors import UserError, reason
 from nsmc_lightning.files import PARTIAL, file_digest, lock, whole_folder
 
+Unpack = Callable[[Path, Path], None]
+"""Writes what an archive, the first path, contains to a folder, the second."""
+
 _TIMEOUT = (10, 30)  # seconds to connect, and between two chunks
 _CHUNK = 1 << 16  # bytes
 
 
-def fetch(source: Source, directory: Path | None, corpus_name: str, cache_dir: Path) -> Path:
+@contextmanager
+def tar_stream(archive: Path) -> Iterator[tarfile.TarFile]:
+    """Give a tar.gz, whose members can be read once and in their order.
+
+    Raises:
+        tarfile.TarError, EOFError, zlib.error, OSError: the archive is damaged, also behind what was read of it.
+    """
+    with gzip.open(archive) as stream:
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            yield tar
+        # tarfile takes damage for the archive's end; gzip finds it by its checksum at the end of the stream.
+        while stream.read(_CHUNK):
+            pass
+
+
+def extract(archive: Path, folder: Path) -> None:
+    """Extract a tar.gz to a folder; members outside of the folder are refused.
+
+    Raises:
+        tarfile.TarError, EOFError, zlib.error, OSError: the archive is damaged, or cannot be extracted.
+    """
+    with tar_stream(archive) as tar:
+        tar.extractall(folder, filter="data")
+
+
+def fetch(source: Source, directory: Path | None, corpus_name: str, cache_dir: Path, unpack: Unpack = extract) -> Path:
     """Return where a source's file is; it is downloaded and unpacked first if necessary.
 
     Args:
@@ -30,13 +58,14 @@ def fetch(source: Source, directory: Path | None, corpus_name: str, cache_dir: P
             unpacked to the cache. None downloads.
         corpus_name: folder below the cache.
         cache_dir: folder for downloads; a file that it contains was checked when it was downloaded.
+        unpack: writes the source's file from its archive to an empty folder.
 
     Raises:
         UserError: ``directory`` lacks the file, it cannot be downloaded or unpacked, or its checksum is wrong.
     """
     cached = cache_dir / corpus_name
     if directory is not None:
-        return _in_directory(source, directory, cached)
+        return _in_directory(source, directory, cached, unpack)
     if (cached / source.file).exists():
         return cached / source.file
     target = cached / (source.archive or source.file)
@@ -47,15 +76,15 @@ def fetch(source: Source, directory: Path | None, corpus_name: str, cache_dir: P
                 "give its folder with --data.data_dir."
             )
         _download(source.url, target, source.sha256)
-    return target if source.archive is None else _unpacked(target, source, cached)
+    return target if source.archive is None else _unpacked(target, source, cached, unpack)
 
 
-def _in_directory(source: Source, directory: Path, cached: Path) -> Path:
+def _in_directory(source: Source, directory: Path, cached: Path, unpack: Unpack) -> Path:
     file = directory / source.file
     if file.exists():
         return file
     if source.archive is not None and (directory / source.archive).is_file():
-        return _unpacked(directory / source.archive, source, cached)
+        return _unpacked(directory / source.archive, source, cached, unpack)
     archive = f", nor {source.archive} that contains it" if source.archive else ""
     origin = f"\nIt is published at {source.url}; without --data.data_dir it is downloaded." if source.url else ""
     raise UserError(f"{file}: there is no such file{archive}; --data.data_dir is the folder to look for it in.{origin}")
@@ -147,7 +176,7 @@ def _reason(error: Exception) -> str:
     return reason(error)
 
 
-def _unpacked(archive: Path, source: Source, cached: Path) -> Path:
+def _unpacked(archive: Path, source: Source, cached: Path, unpack: Unpack) -> Path:
     """The source's file in its archive, which is unpacked once for all sources that share it."""
     # A user's archive may change, or differ from the downloaded one: the folder is named after the file's identity.
     stat = archive.stat()
@@ -155,19 +184,11 @@ def _unpacked(archive: Path, source: Source, cached: Path) -> Path:
     folder = cached / f"{archive.name}.{identity}"
     if not folder.is_dir():
         try:
-            _unpack(archive, folder)
+            with whole_folder(folder) as content:
+                unpack(archive, content)
         except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
             again = f" Delete it and download it again from {source.url}." if source.url else ""
             raise UserError(f"{archive}: cannot be unpacked ({_reason(error)}).{again}") from error
     if not (folder / source.file).exists():
         raise UserError(f"{archive}: does not contain {source.file}.")
     return folder / source.file
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    with whole_folder(folder) as content, gzip.open(archive) as stream:
-        with tarfile.open(fileobj=stream, mode="r|") as tar:
-            tar.extractall(content, filter="data")  # refuses members outside of the folder
-        # tarfile takes damage for the archive's end; gzip finds it by its checksum at the end of the stream.
-        while stream.read(_CHUNK):
-            pass

@@ -20,7 +20,7 @@ from nsmc_lightning.data.loader import build_loader, build_train_sampler
 from nsmc_lightning.data.masked_batch import MaskedDataset, WithEpoch
 from nsmc_lightning.data.masking import Masking
 from nsmc_lightning.data.preflight import check_limits, check_tokenizer
-from nsmc_lightning.data.raw_corpus import RawCorpus
+from nsmc_lightning.data.raw_corpus import RawCorpus, raw_path
 from nsmc_lightning.data.resume import Place, order_of, place_in
 from nsmc_lightning.data.sampler import EvalSampler, StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
@@ -82,10 +82,7 @@ class RawTextDataModule(LightningDataModule):
 
         super().__init__()
         if corpus is None:
-            raise UserError(
-                "data.corpus is missing: give a recipe, --config configs/pretrain_nsmc.yaml, or a file of texts, "
-                "--data.corpus.file."
-            )
+            raise no_corpus()
         self.save_hyperparameters(ignore=["corpus", "exclude", "limits"], logger=False)
         self.corpus = corpus
         self.max_length = max_length
@@ -95,7 +92,7 @@ class RawTextDataModule(LightningDataModule):
         cache = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         folder = Path(data_dir) if data_dir is not None else None
         excluded = exclude and Parts(exclude, folder, cache, dev_fraction, split_seed, None, "utf-8", "error")
-        self.texts = RawTexts(lambda: (folder or Path()) / corpus.file, corpus, excluded, val_texts)
+        self.texts = RawTexts(lambda: raw_path(corpus, folder, cache), corpus, excluded, val_texts)
         # To train a vocabulary the texts are read anyway.
         self._cache = TokenCache(cache / "tokens") if isinstance(tokenizer, str) else None
         self._files: dict[str, str] = {}
@@ -206,3 +203,10 @@ class RawTextDataModule(LightningDataModule):
         """
         assert self.trainer is not None
         self._place = place_in(self.trainer, self._train_sampler(), self.max_length, state_dict["order"])
+
+
+def no_corpus() -> UserError:
+    """Return the error for a missing corpus."""
+    return UserError(
+        "data.corpus is missing: give a recipe, --config configs/pretrain_nsmc.yaml, or --data.corpus.file FILE."
+    )

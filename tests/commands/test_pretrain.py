@@ -77,7 +77,8 @@ def test_its_folder_is_an_encoder_for_transformers_and_for_fit(whole: Path, tmp_
     masked = transformers.AutoModelForMaskedLM.from_pretrained(encoder)
     assert masked.config.architectures == ["BertForMaskedLM"]
     bias = content["head.model.cls.predictions.bias"]
-    assert torch.equal(masked.get_output_embeddings().bias, bias) and bias.abs().sum() > 0
+    assert bias.abs().sum() > 0
+    assert torch.equal(masked.get_output_embeddings().bias, bias)
     assert masked.config.hidden_dropout_prob == 0.1  # the backbone's, not that of pretraining
     words = ["--config", "configs/demo.yaml", "--model.backbone", str(encoder), "--trainer.max_steps", "2"]
     main(["fit", *words, "--trainer.limit_val_batches", "1", "--log_dir", str(tmp_path), "--data.max_length", "40"])
@@ -144,6 +145,7 @@ def test_texts_of_a_file_alone(folder: Path, tmp_path: Path, capsys: pytest.Capt
         (["--model.rating_weight", "1", "--data.corpus.rating_column", "null"], "rating_column"),
         (["--trainer.max_epochs", "-1"], "trainer.max_epochs"),
         (["--data.mask_rat", "0.2"], "data.mask_rate"),
+        (["--data.corpus", "null"], "data.corpus is missing"),
         (["--data.mask_rate", "1.5"], "data.mask_rate"),
         (["--data.val_texts", "400"], "data.val_texts"),
         (["--data.exclude", "configs/corpus/none.yaml"], "none.yaml"),

@@ -15,7 +15,7 @@ from nsmc_lightning.data.read import read_labelled
 from nsmc_lightning.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "corpus"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml") if not path.stem.endswith("_raw"))  # test_raw_corpus.py
 FOLDERS = {"nsmc": "nsmc", "korean_hate_speech": "corpora/korean-hate-speech", "sae4k": "corpora/sae4k"}
 
 

@@ -29,6 +29,7 @@ def test_losses_and_accuracy_are_those_of_scikit_learn() -> None:
     module, batch = build(rating_weight=0.5), batch_of(True, 0)
     batch = batch._replace(ratings=torch.tensor([0.0, float("nan"), 1.0, 0.25]))
     with torch.no_grad():
+        module.eval()
         logits, first = module(batch)
         rating = torch.sigmoid(module.head.rating(first)[:, 0]).numpy()
         loss = module.training_step(batch, 0)
