@@ -110,17 +110,18 @@ def texts_digest(path: Path, folders: Sequence[str]) -> str:
 
 
 def _store(path: Path, part: EncodedPart) -> None:
+    reviews = part.reviews
+    arrays: dict[str, Any] = {
+        "tokens": reviews.tokens,
+        "offsets": reviews.offsets,
+        "full_lengths": reviews.full_lengths,
+        **({} if reviews.eojeols is None else {"eojeols": reviews.eojeols}),
+        "labels": part.labels,
+        "characters": part.characters,
+        "about": np.array(json.dumps({"counts": part.counts, "unknown": part.unknown})),
+    }
     with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez(
-            file,
-            tokens=part.reviews.tokens,
-            offsets=part.reviews.offsets,
-            full_lengths=part.reviews.full_lengths,
-            **({} if part.reviews.eojeols is None else {"eojeols": part.reviews.eojeols}),
-            labels=part.labels,
-            characters=part.characters,
-            about=np.array(json.dumps({"counts": part.counts, "unknown": part.unknown})),
-        )
+        np.savez(file, **arrays)
 
 
 def _load(path: Path) -> EncodedPart:

@@ -91,7 +91,9 @@ class RawTextDataModule(LightningDataModule):
         self.encoded: dict[str, EncodedPart] = {}
         cache = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         folder = Path(data_dir) if data_dir is not None else None
-        excluded = exclude and Parts(exclude, folder, cache, dev_fraction, split_seed, None, "utf-8", "error")
+        excluded = None
+        if exclude is not None:
+            excluded = Parts(exclude, folder, cache, dev_fraction, split_seed, None, "utf-8", "error")
         self.texts = RawTexts(lambda: raw_path(corpus, folder, cache), corpus, excluded, val_texts)
         # To train a vocabulary the texts are read anyway.
         self._cache = TokenCache(cache / "tokens") if isinstance(tokenizer, str) else None

@@ -38,11 +38,12 @@ class MaskedLanguageModel(nn.Module):
     def __init__(self, model: PreTrainedModel, config: PretrainedConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder: Any = model.base_model
+        encoder: Any = model.base_model
+        self.encoder = encoder
         self.head = MaskedTokenHead(model)
-        found = use_fast_paths(self.encoder)
+        found = use_fast_paths(encoder)
         self._layer_by_layer = found.layer_by_layer
-        self.limits = encoder_limits(self.encoder.config, found.packs)
+        self.limits = encoder_limits(encoder.config, found.packs)
 
     def forward(self, batch: MaskedBatch) -> tuple[Tensor, Tensor]:
         """Compute the logits of a batch's hidden tokens, and the states of its first tokens.
@@ -106,7 +107,7 @@ class _Given(nn.Module):
         self.__dict__["embeddings"] = getattr(encoder, "embeddings", None)
 
     def forward(self, *unused: Any, inputs_embeds: Tensor, **also_unused: Any) -> BaseModelOutput:
-        return _Output(last_hidden_state=inputs_embeds)  # type: ignore[arg-type]
+        return _Output(last_hidden_state=inputs_embeds)
 
 
 class _Output(BaseModelOutput):

@@ -98,7 +98,8 @@ class MaskedLanguageModule(MaskedLanguageModel, EncoderModule):
         """
         assert batch.ratings is not None, "refused where the corpus has none"
         rated = ~batch.ratings.isnan()
-        logits = self.head.rating(first)[:, 0].float()
+        rating: Any = self.head.rating
+        logits = rating(first)[:, 0].float()
         each = nn.functional.binary_cross_entropy_with_logits(logits, batch.ratings.nan_to_num(), reduction="none")
         number = rated.float().sum()
         return (each * rated).sum() / number.clamp(min=1), number
