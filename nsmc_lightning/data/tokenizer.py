@@ -25,8 +25,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """Load the tokenizer of a hub id or a folder.
 
     KoBERT's SentencePiece model and a bare ``vocab.txt`` are converted here, everything else is loaded by
-    ``AutoTokenizer``, with the steps of ``tokenizer.json``; code from the hub is never run. The tokenizer normalises texts to NFC, treats a special token
-    spelled out in a text as plain text, and gives the same ids after ``save_pretrained`` and ``AutoTokenizer``.
+    ``AutoTokenizer``, with the steps of ``tokenizer.json``; code from the hub is never run. The tokenizer normalises
+    texts to NFC, treats a special token spelled out in a text as plain text, and gives the same ids after
+    ``save_pretrained`` and ``AutoTokenizer``.
 
     Raises:
         UserError: nothing is found under the name, the hub cannot be reached, or the tokenizer has no fast version.
@@ -107,7 +108,6 @@ def _load_auto(name: str, folder: Path) -> PreTrainedTokenizerFast:
         raise UserError(no_vocabulary)
     try:
         tokenizer = _by_transformers(folder)
-        backend = _backend(tokenizer, folder)
     except Exception as error:  # broken files, an unknown class, code from the hub: each raises errors of its own
         raise UserError(f"tokenizer {name!r} cannot be loaded: {reason(error)}.") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
@@ -115,6 +115,7 @@ def _load_auto(name: str, folder: Path) -> PreTrainedTokenizerFast:
     # Without vocabulary files transformers builds a vocabulary of special tokens only.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UserError(no_vocabulary)
+    backend = _backend(tokenizer, folder)
     present = [token for token in _BERT_SPECIALS if backend.token_to_id(token) is not None]
     named = {role: token for role, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     # Not returned as it is: classes such as BertTokenizer rebuild their normalizer on loading and would lose NFC.
@@ -130,7 +131,7 @@ def _by_transformers(folder: Path) -> PreTrainedTokenizerBase:
         return PreTrainedTokenizerFast.from_pretrained(str(folder))
 
 
-def _backend(tokenizer: PreTrainedTokenizerBase, folder: Path) -> Tokenizer:
+def _backend(tokenizer: PreTrainedTokenizerFast, folder: Path) -> Tokenizer:
     """The backend that a folder's files describe, with all of its steps.
 
     In transformers 5.23 many classes take the vocabulary alone from ``tokenizer.json`` and replace its other steps by
