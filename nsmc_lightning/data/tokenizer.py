@@ -10,7 +10,8 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, DebertaV2Tokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
 from nsmc_lightning.errors import UserError, reason
 
@@ -24,8 +25,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """Load the tokenizer of a hub id or a folder.
 
     KoBERT's SentencePiece model and a bare ``vocab.txt`` are converted here, everything else is loaded by
-    ``AutoTokenizer``; code from the hub is never run. The tokenizer normalises texts to NFC, treats a special token
-    spelled out in a text as plain text, and gives the same ids after ``save_pretrained`` and ``AutoTokenizer``.
+    ``AutoTokenizer``, with the steps of ``tokenizer.json``; code from the hub is never run. The tokenizer normalises
+    texts to NFC, treats a special token spelled out in a text as plain text, and gives the same ids after
+    ``save_pretrained`` and ``AutoTokenizer``.
 
     Raises:
         UserError: nothing is found under the name, the hub cannot be reached, or the tokenizer has no fast version.
@@ -105,17 +107,50 @@ def _load_auto(name: str, folder: Path) -> PreTrainedTokenizerFast:
     if not any(path.name.startswith(("tokenizer", "vocab")) or path.suffix == ".model" for path in folder.iterdir()):
         raise UserError(no_vocabulary)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
-    except (OSError, ValueError) as error:  # broken files, an unknown class, or one that needs code from the hub
+        tokenizer = _by_transformers(folder)
+    except Exception as error:  # broken files, an unknown class, code from the hub: each raises errors of its own
         raise UserError(f"tokenizer {name!r} cannot be loaded: {reason(error)}.") from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise UserError(f"tokenizer {name!r} has no fast version: a folder with a tokenizer.json is needed.")
     # Without vocabulary files transformers builds a vocabulary of special tokens only.
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise UserError(no_vocabulary)
-    specials = {role: token for role, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    backend = _backend(tokenizer, folder)
+    present = [token for token in _BERT_SPECIALS if backend.token_to_id(token) is not None]
+    named = {role: token for role, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     # Not returned as it is: classes such as BertTokenizer rebuild their normalizer on loading and would lose NFC.
-    return _wrap(tokenizer.backend_tokenizer, specials, tokenizer.model_max_length, tokenizer.model_input_names)
+    return _wrap(backend, {**_by_role(present), **named}, tokenizer.model_max_length, tokenizer.model_input_names)
+
+
+def _by_transformers(folder: Path) -> PreTrainedTokenizerBase:
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except TypeError:
+        # The class is for another kind of vocabulary: DeBERTa's takes Unigram pieces only in transformers 5.23, and
+        # Korean DeBERTas have WordPiece. Special tokens then have no defaults but those of _load_auto.
+        return PreTrainedTokenizerFast.from_pretrained(str(folder))
+
+
+def _backend(tokenizer: PreTrainedTokenizerFast, folder: Path) -> Tokenizer:
+    """The backend that a folder's files describe, with all of its steps.
+
+    In transformers 5.23 many classes take the vocabulary alone from ``tokenizer.json`` and replace its other steps by
+    their own, which may split texts otherwise than in pre-training; DeBERTa's leaves out the character map of a
+    SentencePiece model. As in transformers 4, ``do_lower_case`` in ``tokenizer_config.json`` decides for BERT's.
+    """
+    built = tokenizer.backend_tokenizer
+    path, model = folder / "tokenizer.json", folder / "spm.model"
+    if path.is_file() and type(tokenizer) is not PreTrainedTokenizerFast:
+        saved = Tokenizer.from_file(str(path))
+        of_bert = all(isinstance(backend.normalizer, normalizers.BertNormalizer) for backend in (saved, built))
+        if of_bert and "do_lower_case" in get_tokenizer_config(str(folder)):
+            saved.normalizer = built.normalizer
+        return saved
+    if model.is_file() and isinstance(tokenizer, DebertaV2Tokenizer):
+        characters = ModelProto.FromString(model.read_bytes()).normalizer_spec.precompiled_charsmap
+        steps = [normalizers.Precompiled(characters)] if characters else []
+        built.normalizer = normalizers.Sequence([*steps, built.normalizer])
+    return built
 
 
 def _load_bare(name: str, path: Path) -> PreTrainedTokenizerFast:

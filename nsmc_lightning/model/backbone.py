@@ -24,6 +24,9 @@ from nsmc_lightning.types import TRAINED_PAD_ID
 
 # The families' names for dropout on hidden states.
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout", "hidden_dropout")
+# Keys of the first BERTs' config.json, from before model_type; ALBERT's and ELECTRA's have embedding_size besides.
+_EARLY_BERT = {"hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads",
+               "num_hidden_layers", "type_vocab_size", "vocab_size"}  # fmt: skip
 _WAYS_OUT = "Give the folder of a downloaded checkpoint, or use configs/demo.yaml, which needs no network."
 
 
@@ -112,7 +115,7 @@ def takes_key(config: transformers.PretrainedConfig, key: str) -> bool:
 
 def _config(backbone: str | dict[str, Any]) -> tuple[transformers.PretrainedConfig, str]:
     """The backbone's configuration, and its name for messages."""
-    config = _config_from_keys(backbone) if isinstance(backbone, dict) else _config_of_checkpoint(backbone)
+    config = _config_from_keys(backbone) if isinstance(backbone, dict) else config_of_checkpoint(backbone)
     name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
     _refuse_other_models(config, name)
     return config, name
@@ -138,8 +141,16 @@ def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
         raise UserError(f"--model.backbone: not a {model_type} configuration ({reason(error)}).") from error
 
 
-def _config_of_checkpoint(name: str) -> transformers.PretrainedConfig:
+def config_of_checkpoint(name: str) -> transformers.PretrainedConfig:
+    """Read the ``config.json`` of a hub id or a folder; one with BERT's keys and without ``model_type`` is BERT's.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
     with _refusals(name), _quiet():
+        keys, _ = transformers.PretrainedConfig.get_config_dict(name)
+        if "model_type" not in keys and keys.keys() >= _EARLY_BERT and "embedding_size" not in keys:
+            return transformers.BertConfig.from_dict(keys)
         return transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
 
 

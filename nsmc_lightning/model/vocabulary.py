@@ -10,7 +10,7 @@ import transformers
 from torch import nn
 
 from nsmc_lightning.errors import UserError, reason
-from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.backbone import config_of_checkpoint, load_encoder
 from nsmc_lightning.model.families import first_position
 
 
@@ -37,7 +37,7 @@ def load_stored(backbone: str) -> transformers.PreTrainedModel:
     """
     with torch.device("meta"):  # builds it without weights: for its refusals
         load_encoder(backbone, pretrained=False, need_pooler=False)
-    config = transformers.AutoConfig.from_pretrained(backbone, trust_remote_code=False)
+    config = config_of_checkpoint(backbone)
     config.dtype = None  # that of the weights counts, from which config.json may differ
     try:
         encoder, report = transformers.AutoModel.from_pretrained(

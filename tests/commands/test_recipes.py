@@ -12,10 +12,12 @@ from nsmc_lightning.commands.recipes import recipe_file
 from nsmc_lightning.data.demo.grammar import demo_rows
 from nsmc_lightning.data.tokenizer import train_tokenizer
 from nsmc_lightning.errors import UserError
+from tests.model.conftest import SPECIAL
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 RECIPES = sorted(CONFIGS.glob("*.yaml"))
-FAMILY = {"koelectra": "electra", "kcelectra": "electra", "klue_roberta": "roberta"}  # all others are BERT
+FAMILY = {"koelectra": "electra", "kcelectra": "electra", "klue_roberta": "roberta", "deberta_xsmall": "deberta-v2"}
+# all others are BERT
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def stand_in(recipe: str, folder: Path) -> str:
     tokenizer = train_tokenizer([row[1] for row in demo_rows("train", 500, seed=0)], vocab_size=300)
     config = AutoConfig.for_model(
         family, vocab_size=300, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=514, pad_token_id=tokenizer.pad_token_id,
+        max_position_embeddings=514, pad_token_id=tokenizer.pad_token_id, **SPECIAL.get(family, {}),
     )  # fmt: skip
     if family == "electra":
         config.embedding_size = 16
@@ -50,7 +52,7 @@ def stand_in(recipe: str, folder: Path) -> str:
 
 
 def test_there_are_all_recipes() -> None:
-    names = "demo e5_small kcelectra klue klue_roberta kobert koelectra mbert small_bert_imdb"
+    names = "deberta_xsmall demo e5_small kcelectra klue klue_roberta kobert koelectra mbert small_bert_imdb"
     assert [path.stem for path in RECIPES] == names.split()
 
 
@@ -131,3 +133,4 @@ def test_the_published_settings_are_kept() -> None:
     assert recipe("kobert") == (32, 4, 2e-5)
     assert recipe("mbert") == (32, 4, 2e-5)
     assert recipe("small_bert_imdb") == (32, 5, 3e-5)
+    assert recipe("deberta_xsmall") == (64, 3, 4.5e-5)
