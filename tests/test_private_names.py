@@ -20,9 +20,11 @@ TOUCHED = {
     },
     "model/fast/linear.py": {"_linear_pointwise": "torch 2.13: oneDNN's matrix product"},
     "model/metrics.py": {"_apply": "torch 2.13: overridden, as sums keep their dtype where the model's changes"},
+    "model/encoder_module.py": {
+        "_step_supports_amp_scaling": "torch 2.13: lets a fused optimizer's gradients be clipped in mixed precision",
+    },
     "model/module.py": {
         "_restricted_classmethod": "lightning 2.6: refuses to call load_from_checkpoint on an instance",
-        "_step_supports_amp_scaling": "torch 2.13: lets a fused optimizer's gradients be clipped in mixed precision",
     },
     "run/loop.py": {
         "_SignalConnector": "lightning 2.6: the class of the trainer's signal handlers",

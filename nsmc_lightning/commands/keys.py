@@ -98,7 +98,7 @@ def _refuse(key: str, known: Collection[str], links: Mapping[str, str], complain
         above = above.rpartition(".")[0]
     if near := nearest(key, known):
         raise UserError(f"{complaint}: did you mean {' or '.join(dashes + name for name in near)}?")
-    raise UserError(f"{complaint}; `python -m nsmc_lightning fit --help` lists them all.")
+    raise UserError(f"{complaint}; --help lists them all.")
 
 
 def nearest(key: str, known: Collection[str]) -> list[str]:

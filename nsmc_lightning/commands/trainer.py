@@ -99,7 +99,7 @@ def classifier_run(config: Namespace, texts: Texts) -> Run:
         Pictures(),
         writer,  # before the summary, which names its file
         KernelReport(),
-        *([LearningRateMonitor(logging_interval="step")] if config.trainer.logger else []),
+        *_learning_rates(config),
         record,  # before the summary, which prints the metrics that it keeps
         Summary(record, throughput, writer, best, last),
         stop,  # after all others: what it saves includes what they did with the batch
@@ -122,7 +122,7 @@ def pretraining_run(config: Namespace, texts: Texts) -> Run:
         ValidateAtEnd(),
         throughput,
         KernelReport(),
-        *([LearningRateMonitor(logging_interval="step")] if config.trainer.logger else []),
+        *_learning_rates(config),
         record,
         folder,  # before the summary, which names it
         PretrainingSummary(record, throughput, folder),
@@ -130,6 +130,11 @@ def pretraining_run(config: Namespace, texts: Texts) -> Run:
         *([last] if last is not None else []),
     ]
     return Run(callbacks, stop, record)
+
+
+def _learning_rates(config: Namespace) -> list[Callback]:
+    """The callback that logs them, which Lightning refuses in a run without a logger."""
+    return [] if config.trainer.logger in (False, []) else [LearningRateMonitor(logging_interval="step")]
 
 
 def _checkpoint_callbacks(config: Namespace) -> tuple[SaveBest | None, SaveLast | None]:

@@ -30,7 +30,7 @@ class EncoderModule(LightningModule):
 
     def __init__(self) -> None:
         super().__init__()
-        self._step_mean = StepMean()
+        self.step_mean = StepMean()
 
     def setup(self, stage: str) -> None:
         """On a CPU, choose the encoder's kernels, the same in all processes, and keep the memory that a step frees."""
@@ -49,7 +49,7 @@ class EncoderModule(LightningModule):
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Make the gradient of several batches the mean over their texts, before it is clipped."""
         parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        self._step_mean.correct(
+        self.step_mean.correct(
             parameters,
             self.trainer.accumulate_grad_batches,
             lambda weight: self.trainer.strategy.reduce(weight.clone(), reduce_op="mean"),
@@ -85,7 +85,7 @@ class EncoderModule(LightningModule):
 
         Its settings may differ from those of the checkpoint's plan: more epochs, fewer batches.
         """
-        self._step_mean.reset()
+        self.step_mean.reset()
         if self.trainer.global_step > 0:
             scheduler: Any = self.lr_schedulers()
             steps = self.trainer.global_step + remaining_steps(self.trainer)

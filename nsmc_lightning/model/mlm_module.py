@@ -67,7 +67,7 @@ class MaskedLanguageModule(MaskedLanguageModel, EncoderModule):
             loss = loss + self.hparams["rating_weight"] * rating_loss
         if self.trainer.accumulate_grad_batches == 1 and self.trainer.world_size == 1:
             return loss
-        return self._step_mean.add(loss, torch.tensor(float(len(batch.targets)), device=self.device))
+        return self.step_mean.add(loss, torch.tensor(float(len(batch.targets)), device=self.device))
 
     def validation_step(self, batch: MaskedBatch, batch_idx: int) -> None:
         """Count a batch in the dev metrics."""

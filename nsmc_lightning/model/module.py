@@ -125,7 +125,7 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         if self.trainer.accumulate_grad_batches == 1 and not (weighted and self.trainer.world_size > 1):
             return loss
         weight = self.loss.total_weight(batch.labels) if weighted else len(batch.labels)
-        return self._step_mean.add(loss, weight)
+        return self.step_mean.add(loss, weight)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Prediction:  # type: ignore[override]
         """Predict a batch, and count it in the dev metrics."""

@@ -24,13 +24,14 @@ LIVE = f"""
 import io, json, os
 from contextlib import redirect_stdout, suppress
 from nsmc_lightning.commands.arguments import CommandLine
-from nsmc_lightning.commands.lightning_cli import SaveBest, StopEarly, BertClassifierModule, NSMCDataModule, run_line
+from nsmc_lightning.commands.classifier_cli import BertClassifierModule, ClassifierCLI, NSMCDataModule, SaveBest, StopEarly
+from nsmc_lightning.commands.lightning_cli import run_line
 from nsmc_lightning.commands.write_help import from_parser
 
 def printed(command, width):
     os.environ["COLUMNS"] = str(width)
     with redirect_stdout(io.StringIO()) as output, suppress(SystemExit):
-        run_line(CommandLine([command, "--help"]))
+        run_line(ClassifierCLI, CommandLine([command, "--help"]))
     return output.getvalue()
 
 classes = [one for each in (SaveBest, StopEarly, BertClassifierModule, NSMCDataModule) for one in each.__mro__]
@@ -121,7 +122,7 @@ def test_help_and_mistakes_are_answered_without_the_large_libraries(words: list[
 
 def test_the_parser_itself_imports_only_what_it_needs() -> None:
     program = (
-        "import sys, nsmc_lightning.commands.lightning_cli;"
+        "import sys, nsmc_lightning.commands.classifier_cli;"
         "print(*{'transformers.modeling_utils', 'pandas', 'pyarrow'} & sys.modules.keys())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

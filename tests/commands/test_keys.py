@@ -52,7 +52,7 @@ def test_the_nearest_key_is_found(key: str, meant: list[str]) -> None:
     [
         (["--model.learning_rate", "1"], "there is no --model.learning_rate: did you mean --model.lr?"),
         (["--model.learning_rate=1"], "there is no --model.learning_rate: did you mean --model.lr?"),
-        (["--zzz"], "there is no --zzz; `python -m nsmc_lightning fit --help` lists them all."),
+        (["--zzz"], "there is no --zzz; --help lists them all."),
         (["--model.num_labels=3"], "--model.num_labels follows from --data.corpus: give that one."),
         (["--config={model: {learning_rate: 1}}"], "there is no key model.learning_rate: did you mean model.lr?"),
         (["--config", "{model: {num_labels: 1}}"], "model.num_labels follows from data.corpus"),

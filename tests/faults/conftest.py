@@ -101,7 +101,7 @@ class Run:
 def forkserver() -> Any:
     """What starts processes as forks of one that has all imports behind it."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nsmc_lightning.commands.lightning_cli", "tests.faults.test_files"])
+    context.set_forkserver_preload(["nsmc_lightning.commands.classifier_cli", "tests.faults.test_files"])
     return context
 
 
