@@ -73,6 +73,25 @@ def test_a_step_of_two_processes_is_that_of_one(own: Path, tmp_path: Path, class
         torch.testing.assert_close(two, one, rtol=0, atol=1e-6 * max(1.0, float(one.abs().max())))
 
 
+def test_a_step_of_pretraining_of_two_processes_is_that_of_one(own: Path, tmp_path: Path) -> None:
+    settings = {
+        "data": {"corpus": {"file": str(own / "train.csv")}, "val_texts": 4, "max_length": 40},
+        "model": {"backbone": SMALL, "lr": 1e-6, "hidden_dropout": 0.0, "attention_dropout": 0.0},
+        "trainer": {"max_epochs": 1, "enable_model_summary": False},
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    for processes in (1, 2):  # processes have unequal numbers of hidden tokens
+        logs, batch_size = tmp_path / str(processes), f"--data.batch_size={32 // processes}"
+        args = ["pretrain", "--config", str(tmp_path / "own.yaml"), "--log_dir", str(logs), batch_size]
+        run = Forked(args, log=tmp_path / "log", processes=processes)
+        assert run.end() == 0, run.stderr[-3000:]
+    for one, two in zip(moments(tmp_path / "1", 2), moments(tmp_path / "2", 2), strict=True):
+        torch.testing.assert_close(two, one, rtol=0, atol=1e-6 * max(1.0, float(one.abs().max())))
+    one, two = (pd.read_csv(tmp_path / name / "own" / "version_0" / "metrics.csv") for name in "12")
+    for metric in ("val/loss", "val/accuracy"):
+        assert two[metric].dropna().tolist() == pytest.approx(one[metric].dropna().tolist(), abs=1e-5)
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("class_weights", ["null", "[1.0, 5.0]"])
 def test_an_accumulated_step_is_that_of_one_large_batch(own: Path, tmp_path: Path, class_weights: str) -> None:
