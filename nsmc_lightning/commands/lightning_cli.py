@@ -27,6 +27,7 @@ from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.errors import UserError, parsing, running
 from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.run.average_weights import AverageWeights
 from nsmc_lightning.run.checkpoint_files import remove_leftovers
 from nsmc_lightning.run.newest import find_checkpoint
 from nsmc_lightning.run.save_best import SaveBest
@@ -133,7 +134,7 @@ class ClassifierCLI(LightningCLI):
         return {self.command: _NOT_OPTIONS}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add our options, the keys of two callbacks, and the links that let a recipe name each thing once."""
+        """Add our options, the keys of three callbacks, and the links that let a recipe name each thing once."""
         self.command_parser = parser
         for name, kind, default, purpose in (
             ("ckpt_path", str | None, None, "a checkpoint's file, its run's folder, or last or best of the newest run"),
@@ -147,6 +148,7 @@ class ClassifierCLI(LightningCLI):
             parser.add_argument(f"--{name}", type=kind, default=default, help=purpose)
         parser.add_lightning_class_args(SaveBest, "checkpoint")
         parser.add_lightning_class_args(StopEarly, "early_stopping")
+        parser.add_lightning_class_args(AverageWeights, "averaging")
         parser.set_defaults(_CHECKPOINT_DEFAULTS)
         for target, compute in (("data.tokenizer", self._tokenizer_of), ("model.num_labels", _count_labels)):
             parser.link_arguments(LINKS[target], target, compute_fn=compute)

@@ -68,7 +68,8 @@ def build_trainer(
     plugins = trainer.plugins or []
     settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
     ours, stop, record = _callbacks(config, config_text, checkpoint_text, ckpt_path)
-    settings["callbacks"] = [*given, *ours, *_progress(trainer, given)]
+    # The average is first: all others see it after a batch.
+    settings["callbacks"] = [config.averaging, *given, *ours, *_progress(trainer, given)]
     with building_trainer(trainer):
         built = Trainer(**settings)
     remove_signal_handlers(built)
