@@ -49,7 +49,8 @@ class AverageWeights(Callback):
         return {"updates": self._updates} if self._updates else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._updates = state_dict["updates"]
+        if self._others:  # the average that was updated so often; without decay, there is none
+            self._updates = state_dict["updates"]
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Restore the trained weights of a run that resumes; Lightning has loaded the average into the module.

@@ -166,8 +166,11 @@ def test_a_run_resumes_without_the_average_and_another_starts_one(tmp_path: Path
         trainer, _ = fit(tmp_path, AverageWeights(decay))
         trainer.save_checkpoint(tmp_path / f"{name}.ckpt")
     _, whole = fit(tmp_path, AverageWeights(), max_epochs=3)
-    _, module = fit(tmp_path, AverageWeights(), max_epochs=3, ckpt_path=tmp_path / "averaged.ckpt")
+    trainer, module = fit(tmp_path, AverageWeights(), max_epochs=3, ckpt_path=tmp_path / "averaged.ckpt")
     same(module.state_dict(), whole.state_dict())
+    trainer.save_checkpoint(tmp_path / "without.ckpt")
+    assert not {TRAINED} & load(tmp_path / "without.ckpt").keys()
+    assert load(tmp_path / "without.ckpt")["callbacks"] == {}
     trained, start = Trained(), vector(load(tmp_path / "plain.ckpt")["state_dict"])
     trained.weights = [start] * 10
     _, module = fit(tmp_path, trained, AverageWeights(DECAY), max_epochs=3, ckpt_path=tmp_path / "plain.ckpt")
