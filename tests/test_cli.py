@@ -17,6 +17,8 @@ from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_sc
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nsmc_lightning.cli import main
+from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.run.average_weights import TRAINED
 from tests.conftest import SMALL
 from tests.faults.conftest import TWO, Run
 
@@ -142,6 +144,28 @@ def test_fit_keeps_best_by_dev_accuracy(recipe: Path, folder: Path) -> None:
     checkpoint = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint["epoch"] == best["epoch"]
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+
+
+def test_every_command_reads_averaged_weights(
+    recipe: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["--averaging.decay=0.9", "--model.r_drop=1", "--trainer.max_epochs=1"]
+    main(["fit", "--config", str(recipe), "--name=averaged", *LIMITS, *settings])
+    checkpoints = folder / "logs" / "averaged" / "version_0" / "checkpoints"
+    names = ["val/loss", "val/accuracy"]
+    measured = pd.read_csv(checkpoints.parent / "metrics.csv").dropna(subset=names)[names]
+    best, last = str(checkpoints / "best.ckpt"), str(checkpoints / "last.ckpt")
+    main(["validate", "--ckpt_path", best, "--trainer.limit_val_batches=2", "--log_dir", str(tmp_path)])
+    alone = pd.read_csv(tmp_path / "averaged" / "version_0" / "metrics.csv")[names]
+    assert alone.to_numpy() == pytest.approx(measured.to_numpy(), abs=1e-6)
+    main(["classify", "--ckpt_path", best, "시간이 아깝다"])
+    assert capsys.readouterr().out.endswith("시간이 아깝다\n")
+    average, trained = (torch.load(best, weights_only=True)[key] for key in ("state_dict", TRAINED))
+    loaded = BertClassifierModule.load_from_checkpoint(best).state_dict()
+    assert all(torch.equal(loaded[name], average[name]) for name in trained)
+    assert not any(torch.equal(trained[name], average[name]) for name in trained if "norm" in name.lower())
+    main(["fit", "--ckpt_path", last, "--trainer.max_epochs=2"])
+    assert torch.load(last, weights_only=True)["callbacks"]["AverageWeights"] == {"updates": 8}
 
 
 def test_two_processes_test_every_row_once(recipe: Path, folder: Path, best: str) -> None:

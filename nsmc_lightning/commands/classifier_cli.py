@@ -16,6 +16,7 @@ from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.module import BertClassifierModule
+from nsmc_lightning.run.average_weights import AverageWeights
 from nsmc_lightning.run.checkpoint_files import remove_leftovers
 from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.run.stop_early import StopEarly
@@ -37,7 +38,7 @@ class ClassifierCLI(EncoderCLI):
     model_type, data_type, checkpoint_type, links = BertClassifierModule, NSMCDataModule, Checkpoint, LINKS
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add our options and the keys of two callbacks."""
+        """Add our options and the keys of three callbacks."""
         super().add_arguments_to_parser(parser)
         for name, kind, default, purpose in (
             ("log_graph", bool, False, "put the model's graph into TensorBoard"),
@@ -47,6 +48,7 @@ class ClassifierCLI(EncoderCLI):
             parser.add_argument(f"--{name}", type=kind, default=default, help=purpose)
         parser.add_lightning_class_args(SaveBest, "checkpoint")
         parser.add_lightning_class_args(StopEarly, "early_stopping")
+        parser.add_lightning_class_args(AverageWeights, "averaging")
         parser.set_defaults(_CHECKPOINT_DEFAULTS)
         parser.link_arguments(LINKS["model.num_labels"], "model.num_labels", compute_fn=_count_labels)
 

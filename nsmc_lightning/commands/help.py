@@ -22,7 +22,7 @@ _PARSERS = ("commands/lightning_cli.py", "commands/classifier_cli.py")
 # The files of the classes whose arguments are keys, with those of their types and base classes.
 CLASSES = (
     *("model/module.py", "model/encoder_module.py", "model/network.py", "data/module.py", "data/corpus.py"),
-    *("run/save_best.py", "run/stop_early.py", "run/loop.py", "signature.py", "types.py"),
+    *("run/average_weights.py", "run/save_best.py", "run/stop_early.py", "run/loop.py", "signature.py", "types.py"),
 )
 _COLUMN = 24  # where argparse puts the explanations
 _NARROWEST = 44  # columns; on a narrower line argparse would put them elsewhere

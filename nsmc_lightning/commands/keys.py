@@ -29,6 +29,7 @@ ELSEWHERE = {
     "max_grad_norm": "trainer.gradient_clip_val",
     "grad_clip": "trainer.gradient_clip_val",
     "clipnorm": "trainer.gradient_clip_val",
+    "ema_decay": "averaging.decay",
     "fp16": "trainer.precision",
     "bf16": "trainer.precision",
     "gpus": "trainer.devices",

@@ -75,7 +75,9 @@ def build_trainer(config: Namespace, ours: list[Callback], resumed: tuple[Path, 
         settings["max_time"] = None
     plugins = trainer.plugins or []
     settings["plugins"] = [*(plugins if isinstance(plugins, list) else [plugins]), AtomicCheckpointIO()]
-    settings["callbacks"] = [*given, *ours, *_progress(trainer, given)]
+    # The average is first: all others see it after a batch.
+    average = [config.averaging] if "averaging" in config else []
+    settings["callbacks"] = [*average, *given, *ours, *_progress(trainer, given)]
     with building_trainer(trainer):
         built = Trainer(**settings)
     remove_signal_handlers(built)

@@ -36,16 +36,30 @@ class CrossEntropy(nn.Module):
         *Shape:* ``logits`` (B, C) of any float dtype, ``labels`` int64 (B,); result float32 ().
         """
         weight = None if self.weight is None else self.weight.float()  # bfloat16 under precision bf16-true
-        return F.cross_entropy(logits.float(), labels, weight, label_smoothing=self.label_smoothing)
+        return F.cross_entropy(self.class_logits(logits), labels, weight, label_smoothing=self.label_smoothing)
+
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Return the logits of all classes in float32.
+
+        *Shape:* ``logits`` as for :meth:`forward`; result float32 (B, C).
+        """
+        return logits.float()
+
+    def text_weights(self, labels: Tensor) -> Tensor:
+        """Return the weight of each text's class.
+
+        *Shape:* ``labels`` int64 (B,); result float32 (B,).
+        """
+        if self.weight is None:
+            return torch.ones(len(labels), device=labels.device)
+        return self.weight.float()[labels]
 
     def total_weight(self, labels: Tensor) -> Tensor:
         """Sum the class weights of labels: the weight of :meth:`forward`'s result in a mean over several batches.
 
         *Shape:* ``labels`` int64 (B,); result float32 ().
         """
-        if self.weight is None:
-            return torch.full((), labels.numel(), dtype=torch.float32, device=labels.device)
-        return self.weight.float()[labels].sum()
+        return self.text_weights(labels).sum()
 
 
 class BinaryCrossEntropy(CrossEntropy):
@@ -56,12 +70,36 @@ class BinaryCrossEntropy(CrossEntropy):
     negative class, and divides by the number of texts even if they are weighted.
     """
 
-    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Compute the weighted mean over a batch.
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """Return the logits 0 and z of the two sides.
 
-        *Shape:* ``logits`` (B, 1) of any float dtype, ``labels`` int64 (B,) of 0 and 1; result float32 ().
+        *Shape:* ``logits`` (B, 1) of any float dtype; result float32 (B, 2).
         """
-        return super().forward(F.pad(logits, (1, 0)), labels)
+        return F.pad(logits.float(), (1, 0))
+
+
+def r_drop_loss(loss: CrossEntropy, first: Tensor, second: Tensor, labels: Tensor, alpha: float) -> Tensor:
+    """Compute half of the loss of R-Drop (Liang et al. 2021, arXiv 2106.14448, section 2.1).
+
+    For a text of class y whose two passes with different dropout give the probabilities p and q, the paper minimizes
+    ``-log p[y] - log q[y] + α / 2 · (KL(p‖q) + KL(q‖p))``. Half of that has the scale of a single pass's loss. Here,
+    ``loss`` with its smoothing replaces ``-log``, and class weights also weigh the divergences. α is the paper's; the
+    example in its authors' README halves the logarithms alone, so that an α there is half of one here.
+
+    Args:
+        loss: of one pass.
+        first: the first pass's logits.
+        second: the second pass's logits.
+        labels: the texts' labels.
+        alpha: α, weight of the divergence.
+
+    *Shape:* ``first`` and ``second`` as ``loss`` takes them, ``labels`` int64 (B,); result float32 ().
+    """
+    log_p, log_q = (loss.class_logits(logits).log_softmax(dim=1) for logits in (first, second))
+    divergence = ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1)  # KL(p‖q) + KL(q‖p)
+    weights = loss.text_weights(labels)
+    mean = (divergence * weights).sum() / weights.sum()
+    return (loss(first, labels) + loss(second, labels)) / 2 + alpha / 4 * mean
 
 
 def build_loss(

@@ -14,9 +14,9 @@ from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.encoder_module import EncoderModule
 from nsmc_lightning.model.fast.compiled import CompiledForward
 from nsmc_lightning.model.fast.probe import padded_inputs
-from nsmc_lightning.model.loss import build_loss
+from nsmc_lightning.model.loss import build_loss, r_drop_loss
 from nsmc_lightning.model.metrics import WeightedMean, build_metrics
-from nsmc_lightning.model.network import SequenceClassifier, forward_arguments, to_probabilities
+from nsmc_lightning.model.network import SequenceClassifier, forward_arguments, to_probabilities, twice
 from nsmc_lightning.model.stored import stored_backbone
 from nsmc_lightning.signature import Factor, NumClasses, Probability, checked_settings
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction
@@ -37,6 +37,7 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         loss: cross_entropy, or binary_cross_entropy on one sigmoid output.
         label_smoothing: share of each label that is spread over all classes.
         class_weights: weight of each class in the loss.
+        r_drop: weight of R-Drop's divergence between two passes of each text; 0 for a single pass.
         lr: learning rate at the end of the warm-up.
         weight_decay: AdamW's, for all parameters but biases and norms.
         layer_decay: factor on the learning rate from each layer to the one below.
@@ -61,6 +62,7 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy",
         label_smoothing: Probability = 0.0,
         class_weights: list[float] | None = None,
+        r_drop: NonNegativeFloat = 0.0,
         lr: PositiveFloat = 5e-5,
         weight_decay: NonNegativeFloat = 0.01,
         layer_decay: Factor = 1.0,
@@ -70,6 +72,8 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
     ) -> None:
         if loss == "binary_cross_entropy" and num_labels != 2:
             raise UserError(f"model.loss binary_cross_entropy is for 2 classes, and there are {num_labels}.")
+        if r_drop and dropout == hidden_dropout == attention_dropout == 0:
+            raise UserError(f"model.r_drop {r_drop} compares passes with different dropout, and all dropout is 0.")
         loss_function = build_loss(loss, label_smoothing, class_weights, num_labels)
         num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
         encoder = load_encoder(backbone, pretrained, pooling == "pooler", hidden_dropout, attention_dropout)
@@ -90,7 +94,7 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
 
         Evaluation and batches of other shapes run uncompiled. Checkpoints load with and without it.
         """
-        self._compiled = CompiledForward(self, batch_size)
+        self._compiled = CompiledForward(self, batch_size * (2 if self.hparams["r_drop"] else 1))
 
     def classify(self, batch: Batch) -> Tensor:
         """Compute the logits of a batch.
@@ -107,8 +111,12 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         *Shape:* loss float32 ().
         """
         assert batch.labels is not None, "labels are missing only from prediction"
-        logits = self.classify(batch)
-        loss = self.loss(logits, batch.labels)
+        if stage == "train" and (alpha := self.hparams["r_drop"]):
+            logits, others = self.classify(twice(batch)).chunk(2)
+            loss = r_drop_loss(self.loss, logits, others, batch.labels, alpha)
+        else:
+            logits = self.classify(batch)
+            loss = self.loss(logits, batch.labels)
         probabilities = to_probabilities(logits)
         getattr(self, f"{stage}_metrics").update(probabilities.argmax(dim=1), batch.labels)
         if stage != "train":

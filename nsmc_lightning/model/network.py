@@ -81,6 +81,24 @@ def forward_arguments(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, boo
     return batch.input_ids, batch.attention_mask, batch.position_ids, batch.first_tokens, batch.packed
 
 
+def twice(batch: Batch) -> Batch:
+    """Return a batch with each text once more, in the same order, behind the last; the rows of both are alike.
+
+    *Shape:* 2R rows and 2B texts for R and B.
+    """
+    ids, numbers = batch.input_ids, batch.attention_mask
+    return Batch(
+        rows=batch.rows.repeat(2),
+        input_ids=ids.repeat(2, 1),
+        attention_mask=torch.cat([numbers, torch.where(numbers > 0, numbers + len(batch.rows), 0)]),
+        labels=None if batch.labels is None else batch.labels.repeat(2),
+        num_tokens=2 * batch.num_tokens,
+        position_ids=batch.position_ids.repeat(2, 1),
+        first_tokens=torch.cat([batch.first_tokens, batch.first_tokens + ids.numel()]),
+        packed=batch.packed,
+    )
+
+
 def to_probabilities(logits: Tensor) -> Tensor:
     """Compute the softmax, or both sides of the sigmoid of a single logit, in float32.
 

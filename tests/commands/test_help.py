@@ -24,7 +24,9 @@ LIVE = f"""
 import io, json, os
 from contextlib import redirect_stdout, suppress
 from nsmc_lightning.commands.arguments import CommandLine
-from nsmc_lightning.commands.classifier_cli import BertClassifierModule, ClassifierCLI, NSMCDataModule, SaveBest, StopEarly
+from nsmc_lightning.commands.classifier_cli import (
+    AverageWeights, BertClassifierModule, ClassifierCLI, NSMCDataModule, SaveBest, StopEarly
+)
 from nsmc_lightning.commands.lightning_cli import run_line
 from nsmc_lightning.commands.write_help import from_parser
 
@@ -34,7 +36,8 @@ def printed(command, width):
         run_line(ClassifierCLI, CommandLine([command, "--help"]))
     return output.getvalue()
 
-classes = [one for each in (SaveBest, StopEarly, BertClassifierModule, NSMCDataModule) for one in each.__mro__]
+named = (BertClassifierModule, NSMCDataModule, SaveBest, StopEarly, AverageWeights)
+classes = [one for each in named for one in each.__mro__]
 texts = {{f"{{command}} {{width}}": printed(command, width) for command in {COMMANDS} for width in {WIDTHS}}}
 print(json.dumps([from_parser()._asdict(), texts, sorted({{one.__module__ for one in classes}})]))
 """

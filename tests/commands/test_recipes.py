@@ -70,7 +70,13 @@ def test_a_recipe_opens_with_its_command(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_trains_two_steps(path: Path, data_dir: Path, tmp_path: Path) -> None:
-    args = [COMMAND.get(path.stem, "fit"), "--config", str(path), "--trainer.max_steps=2", "--trainer.limit_val_batches=1"]
+    args = [
+        COMMAND.get(path.stem, "fit"),
+        "--config",
+        str(path),
+        "--trainer.max_steps=2",
+        "--trainer.limit_val_batches=1",
+    ]
     args += ["--log_dir", str(tmp_path / "logs"), "--data.cache_dir", str(tmp_path / "cache")]
     if path.stem != "demo":
         args += ["--model.backbone", stand_in(path.stem, tmp_path / "backbone"), "--data.data_dir", str(data_dir)]

@@ -3,6 +3,7 @@
 import random
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nsmc_lightning.callbacks.throughput import RATES
+from nsmc_lightning.run.average_weights import TRAINED
 from tests.faults.conftest import Forked
 
 SETTINGS = [
@@ -22,6 +24,7 @@ SETTINGS = [
     "--trainer.log_every_n_steps=3",
     "--data.batch_size=8",
 ]
+AVERAGED = ["--averaging.decay=0.9", "--model.r_drop=1"]
 STEPS, EPOCHS = "--save_minutes=0", "--save_minutes=10"  # when there is a checkpoint: after a step, at an epoch's end
 
 
@@ -46,15 +49,17 @@ def whole_of_two(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return never_killed(recipe, tmp_path_factory.mktemp("whole_of_two"), processes=2)
 
 
-def never_killed(recipe: Path, folder: Path, processes: int = 1) -> Path:
-    args = ["--config", str(recipe), "--log_dir", str(folder), "--name=run"]
+def never_killed(recipe: Path, folder: Path, processes: int = 1, more: Sequence[str] = ()) -> Path:
+    args = ["--config", str(recipe), "--log_dir", str(folder), "--name=run", *more]
     finished([*args, *SETTINGS, STEPS], folder / "log", processes)
     return folder / "run" / "version_0"
 
 
-def killed_and_resumed(recipe: Path, folder: Path, save: str, seconds: float, processes: int = 1) -> Path:
+def killed_and_resumed(
+    recipe: Path, folder: Path, save: str, seconds: float, processes: int = 1, more: Sequence[str] = ()
+) -> Path:
     """Starts a run, kills it ``seconds`` after its first checkpoint, and goes on from ``last.ckpt`` to the end."""
-    args = ["fit", "--config", str(recipe), "--log_dir", str(folder), "--name=run", *SETTINGS, save]
+    args = ["fit", "--config", str(recipe), "--log_dir", str(folder), "--name=run", *SETTINGS, save, *more]
     last = folder / "run" / "version_0" / "checkpoints" / "last.ckpt"
     run = Forked(args, log=folder / "log", processes=processes)
     run.wait_for(last)
@@ -97,8 +102,9 @@ def curves(run: Path) -> dict[str, set[tuple[int, float]]]:
 def compare(run: Path, whole: Path) -> None:
     for name in ("last.ckpt", "best.ckpt"):
         ours, theirs = (torch.load(folder / "checkpoints" / name, weights_only=True) for folder in (run, whole))
-        for key in ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
-            same(ours[key], theirs[key], f"{name}.{key}")
+        assert ours.keys() == theirs.keys()
+        for key in ("state_dict", TRAINED, "optimizer_states", "lr_schedulers", "epoch", "global_step"):
+            same(ours.get(key), theirs.get(key), f"{name}.{key}")
     tables = []
     for folder in (run, whole):
         table = pd.read_csv(folder / "metrics.csv")
@@ -124,3 +130,13 @@ def test_killed_at_random(seed: int, recipe: Path, whole: Path, tmp_path: Path) 
 @pytest.mark.parametrize("seconds", [0.1, 0.5, 1.0])
 def test_two_processes_killed(save: str, seconds: float, recipe: Path, whole_of_two: Path, tmp_path: Path) -> None:
     compare(killed_and_resumed(recipe, tmp_path, save, seconds, processes=2), whole_of_two)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("save", [STEPS, EPOCHS])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_averaged_weights_of_killed_processes(save: str, processes: int, recipe: Path, tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+    whole = never_killed(recipe, tmp_path / "whole", processes, AVERAGED)
+    compare(killed_and_resumed(recipe, tmp_path / "killed", save, 0.3, processes, AVERAGED), whole)

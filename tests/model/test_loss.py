@@ -1,11 +1,14 @@
 """The losses, compared with torch's own and with the formula."""
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.model.loss import BinaryCrossEntropy, CrossEntropy, build_loss
+from nsmc_lightning.model.loss import BinaryCrossEntropy, CrossEntropy, build_loss, r_drop_loss
 
 SETTINGS = [(0.0, None), (0.1, None), (0.0, [0.3, 2.0]), (0.2, [0.3, 2.0])]
 
@@ -66,6 +69,55 @@ def test_batches_weighted_by_total_weight_give_the_whole(
     parts = list(zip(batch[0].split(5), batch[1].split(5), strict=True))
     total = sum(loss(x, y) * loss.total_weight(y) for x, y in parts)
     torch.testing.assert_close(total / sum(loss.total_weight(y) for _, y in parts), loss(*batch))
+
+
+def kl(p: np.ndarray, q: np.ndarray) -> float:
+    return float(sum(a * (np.log(a) - np.log(b)) for a, b in zip(p, q, strict=True)))
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize(("smoothing", "weights"), SETTINGS)
+def test_r_drop_is_half_of_the_paper_s_loss(
+    batch: tuple[torch.Tensor, torch.Tensor], kind: Any, smoothing: float, weights: list[float] | None
+) -> None:
+    loss = build_loss(kind, smoothing, weights, num_labels=2)
+    columns = 1 if kind == "binary_cross_entropy" else 2
+    first, second, labels = batch[0][:, :columns], batch[0].flip(0)[:, :columns], batch[1]
+    both = []
+    for logits in (first, second):
+        z = logits.double().numpy()
+        z = np.hstack([np.zeros_like(z), z]) if columns == 1 else z
+        both.append(np.exp(z) / np.exp(z).sum(1, keepdims=True))
+    w, alpha, total, divisor = np.array(weights or [1.0, 1.0]), 0.7, 0.0, 0.0
+    for p, q, y in zip(*both, labels.tolist(), strict=True):
+        cost = sum((1 - smoothing) * w[y] * -np.log(r[y]) + smoothing / 2 * (w * -np.log(r)).sum() for r in (p, q))
+        total += cost + w[y] * alpha / 2 * (kl(p, q) + kl(q, p))
+        divisor += w[y]
+    assert r_drop_loss(loss, first, second, labels, alpha).item() == pytest.approx(total / divisor / 2, rel=1e-5)
+
+
+def test_r_drop_of_equal_passes_is_the_plain_loss(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    loss = CrossEntropy(0.1, None)
+    torch.testing.assert_close(r_drop_loss(loss, batch[0], batch[0], batch[1], alpha=5.0), loss(*batch))
+
+
+@pytest.mark.parametrize("weights", [None, [0.25, 2.0]])
+def test_r_drop_of_batches_gives_the_whole(
+    batch: tuple[torch.Tensor, torch.Tensor], weights: list[float] | None
+) -> None:
+    loss, whole = CrossEntropy(0.1, weights), (batch[0], batch[0].flip(1), batch[1])
+    parts = list(zip(*(tensor.split(5) for tensor in whole), strict=True))
+    total = sum(r_drop_loss(loss, *part, alpha=2.0) * loss.total_weight(part[2]) for part in parts)
+    torch.testing.assert_close(total / loss.total_weight(batch[1]), r_drop_loss(loss, *whole, alpha=2.0))
+
+
+def test_r_drop_of_extreme_logits_stays_finite() -> None:
+    first = torch.tensor([[200.0], [-200.0]], requires_grad=True)
+    loss = r_drop_loss(BinaryCrossEntropy(0.0, None), first, -first, torch.tensor([0, 1]), alpha=1.0)
+    loss.backward()
+    assert loss.isfinite()
+    assert first.grad is not None
+    assert first.grad.isfinite().all()
 
 
 def test_half_precision_logits_and_weights_cost_in_float32(batch: tuple[torch.Tensor, torch.Tensor]) -> None:

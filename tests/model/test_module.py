@@ -28,7 +28,7 @@ from nsmc_lightning.model import module as module_file
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.fast.kernels import Kernels, use_kernels
 from nsmc_lightning.model.module import BertClassifierModule
-from nsmc_lightning.model.network import to_probabilities
+from nsmc_lightning.model.network import to_probabilities, twice
 from nsmc_lightning.model.stored import config_text, stored_backbone
 from nsmc_lightning.types import Batch, EncoderLimits, Prediction
 from tests.model.conftest import TINY
@@ -177,6 +177,50 @@ def test_an_accumulated_step_is_the_mean_over_its_texts(
         weight = torch.tensor(options["class_weights"]) if options else None
         F.cross_entropy(logits, torch.cat([batch.labels for batch in step]), weight).backward()
         torch.testing.assert_close(found, module.head.linear.weight.grad)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 3.0])
+@pytest.mark.parametrize("packed", [True, False])
+def test_r_drop_compares_two_passes_of_each_text(
+    bert: dict[str, Any], tmp_path: Path, alpha: float, packed: bool
+) -> None:
+    class Recorded(BertClassifierModule):
+        def classify(self, batch: Batch) -> Tensor:
+            logits = super().classify(batch)
+            if self.training:
+                passes.append(logits.detach())
+            return logits
+
+    passes: list[Tensor] = []
+    batches, recorder = packed_batches() if packed else make_batches(SIZES), LossRecorder()
+    module = Recorded(bert, dropout=0.5, r_drop=alpha, lr=1e-2)
+    fitted = trainer(tmp_path, callbacks=[recorder])
+    fitted.fit(module, loader(batches))
+    assert len(passes) == len(batches)
+    for logits, batch, found in zip(passes, batches, recorder.losses, strict=True):
+        assert batch.labels is not None
+        assert len(logits) == len(batch.labels) * (2 if alpha else 1)
+        first, second = logits[: len(batch.labels)].double(), logits[-len(batch.labels) :].double()
+        assert torch.equal(first, second) == (alpha == 0)
+        loss = F.cross_entropy(torch.cat([first, second]), batch.labels.repeat(2))
+        p, q = first.log_softmax(1), second.log_softmax(1)
+        divergence = sum(F.kl_div(a, b, reduction="batchmean", log_target=True) for a, b in ((p, q), (q, p)))
+        assert found == pytest.approx((loss + alpha / 4 * divergence).item(), abs=1e-6)
+    right = [logits[: len(batch.rows)].argmax(1) == batch.labels for logits, batch in zip(passes, batches, strict=True)]
+    accuracy = fitted.callback_metrics["train/accuracy"].item()  # each text counts once
+    assert accuracy == pytest.approx(torch.cat(right).float().mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_without_dropout_both_passes_are_equal(family: dict[str, Any], pooling: Literal["cls", "mean"]) -> None:
+    module = BertClassifierModule(family, pooling=pooling).eval()
+    for batch in (*packed_batches(), *make_batches(SIZES)):
+        torch.testing.assert_close(module.classify(twice(batch)), module.classify(batch).repeat(2, 1))
+
+
+def test_r_drop_without_dropout_is_refused(bert: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=r"model\.r_drop"):
+        BertClassifierModule(bert, dropout=0.0, hidden_dropout=0.0, attention_dropout=0.0, r_drop=1.0)
 
 
 # Learning rate
@@ -569,6 +613,18 @@ def test_training_compiles_once(
     assert runs[True].losses == pytest.approx(runs[False].losses, abs=1e-6)
 
 
+def test_both_passes_of_r_drop_are_compiled_as_one(
+    bert: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=counter))
+    module = BertClassifierModule(bert, r_drop=1.0)
+    module.compile_training(8)
+    trainer(tmp_path).fit(module, loader(packed_batches()))
+    assert counter.frame_count == 1
+
+
 class ShardedData(LightningDataModule):
     """Every other batch for each of two processes, of unequal sizes."""
 
@@ -611,6 +667,7 @@ def test_two_processes_measure_as_one(bert: dict[str, Any], tmp_path: Path) -> N
         ("warmup_steps", [-1]),
         ("num_labels", [1, 0]),
         ("class_weights", [[1.0], [0.0, 1.0]]),
+        ("r_drop", [-0.1]),
         ("pooling", ["max"]),
         ("schedule", ["step"]),
         ("loss", ["hinge"]),
