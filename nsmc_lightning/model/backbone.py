@@ -1,29 +1,24 @@
-"""Hub id, folder or from-scratch configuration → encoder."""
+"""Hub id, folder or from-scratch configuration → encoder, or the whole classifier of its family."""
 
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import torch
 import transformers  # loads each of its names at its first use: --help needs none
-from huggingface_hub.utils import enable_progress_bars
 from torch import nn
-from transformers.utils import logging as transformers_logging
 
-from nsmc_lightning.errors import UserError, reason, warn
+from nsmc_lightning.errors import UserError, reason, report
 from nsmc_lightning.model.families import ATTENTION_DROPOUT, PADDED_POSITIONS
+from nsmc_lightning.model.weights import load_model, name_of, quiet, refusals
 from nsmc_lightning.types import TRAINED_PAD_ID
 
 # The families' names for dropout on hidden states.
 _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_dropout", "hidden_dropout")
-_WAYS_OUT = "Give the folder of a downloaded checkpoint, or use configs/demo.yaml, which needs no network."
+# Their names for dropout in the classification head; families without one of these take that on hidden states.
+_HEAD_DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
 
 
 def load_encoder(
@@ -48,22 +43,56 @@ def load_encoder(
         UserError: the checkpoint or configuration cannot be read, the model is not an encoder, or it has no pooler or
             no such dropout.
     """
-    config = _config_from_keys(backbone) if isinstance(backbone, dict) else _config_of_checkpoint(backbone)
-    name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
-    _refuse_other_models(config, name)
-    _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout)
-    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
-    options = _options(config, need_pooler)
-    if isinstance(backbone, str) and pretrained:
-        encoder = _pretrained_encoder(backbone, config, options)
-    else:
-        encoder = _random_encoder(config, name, options)
-        if pretrained:
-            warn(f"random weights: no pretrained encoder, --model.backbone is {name}")
+    config = _configured(backbone, hidden_dropout, attention_dropout)
+    encoder = load_model(transformers.AutoModel, backbone, pretrained, config, _options(config, need_pooler))
     if need_pooler and getattr(encoder, "pooler", None) is None:
-        raise UserError(f"--model.pooling pooler: {name} ({config.model_type}) has no pooler: use cls or mean.")
-    _unfreeze_padding(encoder)
-    return encoder.train()  # from_pretrained returns it in eval mode, and Lightning keeps that
+        raise UserError(
+            f"--model.pooling pooler: {name_of(backbone)} ({config.model_type}) has no pooler: use cls or mean."
+        )
+    return encoder
+
+
+def load_classifier(
+    backbone: str | dict[str, Any],
+    pretrained: bool,
+    num_outputs: int,
+    dropout: float | None = None,
+    hidden_dropout: float | None = None,
+    attention_dropout: float | None = None,
+) -> transformers.PreTrainedModel:
+    """Build the ``…ForSequenceClassification`` of an encoder's family, as :func:`load_encoder` builds an encoder.
+
+    A head in the checkpoint is loaded; what it lacks of the head is random.
+
+    Args:
+        backbone: as for :func:`load_encoder`.
+        pretrained: as for :func:`load_encoder`.
+        num_outputs: number of logits.
+        dropout: replaces the configuration's dropout in the head.
+        hidden_dropout: as for :func:`load_encoder`.
+        attention_dropout: as for :func:`load_encoder`.
+
+    Raises:
+        UserError: as for :func:`load_encoder`, or transformers has no such class for the family.
+    """
+    config = _configured(backbone, hidden_dropout, attention_dropout)
+    if type(config) not in transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise no_family_head(config.model_type, "transformers has no class for it")
+    config.num_labels = num_outputs
+    config.problem_type = None  # of another model, with which this number of outputs may be refused
+    of_head = [name for name in _HEAD_DROPOUT if takes_key(config, name)]
+    for name in of_head if dropout is not None else []:
+        setattr(config, name, dropout)
+    auto = transformers.AutoModelForSequenceClassification
+    model = load_model(auto, backbone, pretrained, config, _options(config, None))
+    if dropout is not None and not of_head:
+        _set_dropout_of_modules(model, dropout)
+    return model
+
+
+def no_family_head(model_type: str, why: str) -> UserError:
+    """Return the error for a family whose own head cannot be used."""
+    return UserError(f"--model.pooling head: not for {model_type} encoders ({why}).\nGive --model.pooling cls or mean.")
 
 
 def takes_key(config: transformers.PretrainedConfig, key: str) -> bool:
@@ -77,6 +106,16 @@ def takes_key(config: transformers.PretrainedConfig, key: str) -> bool:
 
 
 # Configurations
+
+
+def _configured(
+    backbone: str | dict[str, Any], hidden_dropout: float | None, attention_dropout: float | None
+) -> transformers.PretrainedConfig:
+    config = _config_from_keys(backbone) if isinstance(backbone, dict) else _config_of_checkpoint(backbone)
+    _refuse_other_models(config, name_of(backbone))
+    _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout)
+    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
+    return config
 
 
 def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
@@ -100,7 +139,7 @@ def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
 
 
 def _config_of_checkpoint(name: str) -> transformers.PretrainedConfig:
-    with _refusals(name), _quiet():
+    with refusals(name), quiet():
         return transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
 
 
@@ -128,9 +167,20 @@ def _set_dropout(config: transformers.PretrainedConfig, key: str, names: tuple[s
         setattr(config, name, value)
 
 
-def _options(config: transformers.PretrainedConfig, need_pooler: bool) -> dict[str, Any]:
+def _set_dropout_of_modules(model: transformers.PreTrainedModel, value: float) -> None:
+    """Set the dropout in the head of a family whose configuration has no key for it."""
+    found = False
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout) and not name.startswith(f"{model.base_model_prefix}."):
+            module.p, found = value, True
+    if not found and value:
+        report(f"model.dropout {value}: the head of {model.config.model_type} has no dropout")
+
+
+def _options(config: transformers.PretrainedConfig, need_pooler: bool | None) -> dict[str, Any]:
+    """Return the arguments to build a model; with None its class decides whether there is a pooler."""
     options: dict[str, Any] = {}
-    if "add_pooling_layer" in inspect.signature(_model_class(config)).parameters:
+    if need_pooler is not None and "add_pooling_layer" in inspect.signature(_model_class(config)).parameters:
         # An unused pooler would cost memory and fail under DDP, as its parameters get no gradient.
         options["add_pooling_layer"] = need_pooler
     # transformers 5.23 has no public way to ask whether a family can use torch's attention.
@@ -142,81 +192,3 @@ def _options(config: transformers.PretrainedConfig, need_pooler: bool) -> dict[s
 def _model_class(config: transformers.PretrainedConfig) -> Any:
     classes: Any = transformers.MODEL_MAPPING[type(config)]
     return classes[0] if isinstance(classes, tuple) else classes
-
-
-# Weights
-
-
-def _pretrained_encoder(
-    name: str, config: transformers.PretrainedConfig, options: dict[str, Any]
-) -> transformers.PreTrainedModel:
-    with _refusals(name), _quiet():
-        encoder, report = transformers.AutoModel.from_pretrained(
-            name,
-            config=config,
-            dtype=torch.float32,  # checkpoints shared in float16 must train in float32
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported below by name
-            trust_remote_code=False,
-            **options,
-        )
-        if report["mismatched_keys"]:
-            tensor, found, expected = sorted(report["mismatched_keys"])[0]
-            raise ValueError(f"{tensor} is {tuple(found)}, but {tuple(expected)} by config.json")
-    missing = sorted(report["missing_keys"])  # unexpected keys are heads of pre-training, which are not used
-    if missing:
-        more = ", …" if len(missing) > 3 else ""
-        warn(f"random weights: {name} lacks {len(missing)} of the encoder's tensors ({', '.join(missing[:3])}{more})")
-    return encoder
-
-
-def _random_encoder(
-    config: transformers.PretrainedConfig, name: str, options: dict[str, Any]
-) -> transformers.PreTrainedModel:
-    try:
-        return transformers.AutoModel.from_config(config, dtype=torch.float32, **options)
-    except Exception as error:  # a wrong size raises a different error in each family
-        raise UserError(
-            f"--model.backbone: cannot build an encoder from {name} ({config.model_type}: {reason(error)})."
-        ) from error
-
-
-def _unfreeze_padding(encoder: transformers.PreTrainedModel) -> None:
-    """Let the embedding row of ``padding_idx`` learn; real padding never reaches the loss."""
-    modules: Iterator[Any] = encoder.modules()
-    for module in modules:
-        # Tables only: RoBERTa's embeddings module counts positions from its own attribute padding_idx.
-        if isinstance(getattr(module, "weight", None), nn.Parameter) and hasattr(module, "padding_idx"):
-            module.padding_idx = None
-
-
-# Messages
-
-
-@contextmanager
-def _refusals(name: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # hub, JSON, safetensors, pickle and torch each raise errors of their own
-        where = "cannot load this folder" if Path(name).is_dir() else "no such folder, and not available from the hub"
-        raise UserError(f"--model.backbone {name}: {where} ({reason(error)}).\n{_WAYS_OUT}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide transformers' table of tensors and loading bar, and the hub's lines about retries."""
-    hub = logging.getLogger("huggingface_hub")
-    levels = transformers_logging.get_verbosity(), hub.level
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    hub.setLevel(logging.ERROR)
-    transformers_logging.disable_progress_bar()
-    if bars:
-        enable_progress_bars()  # the hub's own: show the progress of a download of 400 MB
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(levels[0])
-        hub.setLevel(levels[1])
-        if bars:
-            transformers_logging.enable_progress_bar()
