@@ -41,11 +41,21 @@ print(json.dumps([{each["label"]: each["score"] for each in row} for row in foun
 def fit(folder: Path, name: str, data: dict[str, Any], model: dict[str, Any], *flags: str) -> Path:
     """Train for some steps, and return the run's folder."""
     data = {"cache_dir": str(folder / "cache"), "max_length": MAX_LENGTH, **data}
-    trainer = {"max_steps": 40, "limit_val_batches": 3}
-    settings = {"data": data, "model": {"lr": 0.01, **model}, "trainer": trainer, "log_dir": str(folder / "logs")}
+    trainer = {"max_steps": 5, "limit_val_batches": 3}
+    settings = {"data": data, "model": {"lr": 0.003, **model}, "trainer": trainer, "log_dir": str(folder / "logs")}
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     main(["fit", "--config", str(folder / f"{name}.yaml"), *flags])
     return folder / "logs" / name / "version_0"
+
+
+def own_corpus(folder: Path, names: dict[str, str]) -> dict[str, Any]:
+    """The settings of a small corpus whose labels have these names, by their values in its file."""
+    rows = pd.DataFrame(demo_rows("train", 300, seed=2), columns=["id", "text", "label"])
+    rows["label"] = [[*names][i % len(names)] for i in range(len(rows))]
+    rows.to_csv(folder / f"{len(names)}.csv", index=False)
+    labels = [{"value": value, "name": name} for value, name in names.items()]
+    corpus = {"name": "own", "format": "csv", "train": {"file": f"{len(names)}.csv"}, "labels": labels}
+    return {"corpus": corpus, "data_dir": str(folder)}
 
 
 def export(run: Path, output: Path, *flags: str) -> Path:
@@ -61,7 +71,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(folder: Path) -> Path:
     data = {"corpus": str(ROOT / "configs" / "corpus" / "demo.yaml")}
-    return fit(folder, "own-head", data, {"backbone": SMALL, "pooling": "head"})
+    return fit(folder, "own-head", data, {"backbone": SMALL, "pooling": "head"}, "--trainer.max_steps=200")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +82,7 @@ def exported(run: Path, folder: Path) -> Path:
 def reviews(number: int) -> list[str]:
     """Generated reviews, some of them longer than the model takes, and some with blanks around them."""
     texts = [text for _, text, _ in demo_rows("test", number, seed=3)]
-    return [f" {text}\t" if i % 7 == 0 else " ".join(texts[i : i + 5]) if i % 5 == 0 else text
+    return [f"  {text} " if i % 7 == 0 else " ".join(texts[i : i + 5]) if i % 5 == 0 else text
             for i, text in enumerate(texts)]  # fmt: skip
 
 
@@ -91,6 +101,14 @@ def from_a_process_of_its_own(folder: Path, texts: list[str]) -> pd.DataFrame:
         input=json.dumps(texts), cwd=folder.parent, env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     return pd.DataFrame(json.loads(done.stdout))
+
+
+def largest_difference(output: Path, checkpoint: Path) -> float:
+    """Between the probabilities of a folder and of its checkpoint, for some reviews."""
+    classifier = Classifier(str(checkpoint))
+    ours = classifier.probabilities(reviews(40))
+    theirs = from_pipeline(output, reviews(40))[[label["name"] for label in classifier.labels]]
+    return float((torch.tensor(theirs.to_numpy().copy()) - ours).abs().max())
 
 
 def test_a_pipeline_predicts_what_predict_does(exported: Path, run: Path, folder: Path) -> None:
@@ -171,49 +189,29 @@ def test_a_sigmoid_of_a_pretrained_encoder_without_its_folder(folder: Path) -> N
     keys = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     AutoModel.from_config(AutoConfig.for_model("electra", vocab_size=400, **keys)).save_pretrained(backbone)
     (backbone / "README.md").write_text("---\nlicense: mit\n---\n", encoding="utf-8")
-    data = {"corpus": str(ROOT / "configs" / "corpus" / "demo.yaml")}
-    model = {"backbone": str(backbone), "loss": "binary_cross_entropy"}
-    run = fit(folder, "sigmoid", data, model, "--trainer.max_steps=5")
+    data = own_corpus(folder, {"0": "negative", "1": "positive"})
+    run = fit(folder, "sigmoid", data, {"backbone": str(backbone), "loss": "binary_cross_entropy"})
     text = (export(run, folder / "before") / "README.md").read_text(encoding="utf-8")
     assert "Encoder: backbone (mit)" in text
     backbone.rename(folder / "moved")
     output = export(run, folder / "after")
-    ours = Classifier(str(run / "checkpoints" / "best.ckpt")).probabilities(reviews(40))
-    theirs = from_pipeline(output, reviews(40))
-    torch.testing.assert_close(torch.tensor(theirs["positive"]).float(), ours[:, 1], atol=1e-4, rtol=0)
+    assert largest_difference(output, run / "checkpoints" / "best.ckpt") < 1e-4
     assert str(folder) not in (output / "README.md").read_text(encoding="utf-8")
 
 
 def test_three_classes_of_an_own_corpus(folder: Path) -> None:
-    rows = pd.DataFrame(demo_rows("train", 300, seed=2), columns=["id", "text", "label"])
-    rows["label"] = [("a", "b|c", "d")[i % 3] for i in range(len(rows))]
-    rows.to_csv(folder / "three.csv", index=False)
-    labels = [
-        {"value": value, "name": name} for value, name in zip(("a", "b|c", "d"), ("하나", "둘", "셋"), strict=True)
-    ]
-    corpus = {"name": "three", "format": "csv", "train": {"file": "three.csv"}, "labels": labels}
-    data = {"corpus": corpus, "data_dir": str(folder)}
-    run = fit(
-        folder,
-        "three",
-        data,
-        {"backbone": {**SMALL, "model_type": "roberta"}, "pooling": "head"},
-        "--trainer.max_steps=5",
-    )
+    data = own_corpus(folder, {"a": "하나", "b|c": "둘", "d": "셋"})
+    run = fit(folder, "three", data, {"backbone": {**SMALL, "model_type": "roberta"}, "pooling": "head"})
     output = export(run, folder / "three-classes")
-    ours = Classifier(str(run / "checkpoints" / "best.ckpt")).probabilities(reviews(40))
-    theirs = from_pipeline(output, reviews(40))[["하나", "둘", "셋"]]
-    torch.testing.assert_close(torch.tensor(theirs.to_numpy()).float(), ours, atol=1e-4, rtol=0)
+    assert largest_difference(output, run / "checkpoints" / "best.ckpt") < 1e-4
     text = (output / "README.md").read_text(encoding="utf-8")
     assert "| 1 | 둘 | b\\|c |  |" in text
     assert "mean over the classes" in text
 
 
-def test_a_checkpoint_of_an_earlier_version(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_an_earlier_version(folder: Path) -> None:
     output = export(EARLIER, folder / "earlier")
-    ours = Classifier(str(EARLIER)).probabilities(reviews(40))
-    theirs = from_pipeline(output, reviews(40))
-    torch.testing.assert_close(torch.tensor(theirs["positive"]).float(), ours[:, 1], atol=1e-4, rtol=0)
+    assert largest_difference(output, EARLIER) < 1e-4
     assert "passes its input on" in (output / "README.md").read_text(encoding="utf-8")
 
 
@@ -225,15 +223,14 @@ def test_kobert_s_tokenizer(shared: Path, folder: Path) -> None:
     tokenizer = load_tokenizer(str(source))
     config = {**SMALL, "vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id}
     AutoModel.from_config(AutoConfig.for_model(**config)).save_pretrained(source)
-    data = {"corpus": str(ROOT / "configs" / "corpus" / "demo.yaml")}
-    run = fit(folder, "with-kobert", data, {"backbone": str(source), "pooling": "head"}, "--trainer.max_steps=2")
+    data = own_corpus(folder, {"0": "negative", "1": "positive"})
+    run = fit(folder, "with-kobert", data, {"backbone": str(source), "pooling": "head"})
     output = export(run, folder / "kobert-classifier")
-    reloaded = AutoTokenizer.from_pretrained(output)
+    reloaded = AutoTokenizer.from_pretrained(output, trust_remote_code=False)
     for text in ["역시 최고의 영화ㅋㅋㅋ 둘이 보다 하나가.... 됐다", *reviews(30)]:
-        assert reloaded(text)["input_ids"] == tokenizer(text.strip())["input_ids"]
-    ours = Classifier(str(run / "checkpoints" / "best.ckpt")).probabilities(reviews(40))
-    theirs = from_pipeline(output, reviews(40))
-    torch.testing.assert_close(torch.tensor(theirs["positive"]).float(), ours[:, 1], atol=1e-4, rtol=0)
+        ids = tokenizer(text.strip(), truncation=True, max_length=MAX_LENGTH)["input_ids"]
+        assert reloaded(text, truncation=True)["input_ids"] == ids
+    assert largest_difference(output, run / "checkpoints" / "best.ckpt") < 1e-4
 
 
 # Mistakes
@@ -268,13 +265,10 @@ def test_mistakes_are_refused(
     assert {path.name for path in tmp_path.iterdir()} == {"other.ckpt", "file"}
 
 
-def test_a_folder_that_cannot_be_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    locked = tmp_path / "locked"
-    locked.mkdir(mode=0o500)
-    if os.access(locked, os.W_OK):
-        pytest.skip("root may write to any folder")
-    error = refused(["--ckpt_path", str(run), "--output", str(locked / "new")], capsys)
-    assert "cannot be written" in error
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody can write")
+def test_a_folder_that_cannot_be_written(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = refused(["--ckpt_path", str(run), "--output", "/proc/new"], capsys)
+    assert "--output /proc/new: cannot be written" in error
 
 
 def test_a_folder_that_differs_from_the_checkpoint_is_not_kept(
