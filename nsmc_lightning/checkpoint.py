@@ -12,16 +12,16 @@ from typing import Any, ClassVar, Self
 import torch
 import yaml
 from transformers import PreTrainedTokenizerFast
-from transformers.initialization import no_init_weights
 
 from nsmc_lightning.data.corpus import Label
 from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.data.trained_on import TrainedOn
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.model.backbone import load_encoder
+from nsmc_lightning.model.family_head import stored_parts
 from nsmc_lightning.model.fast.kernels import choose_kernels, stored_kernels, use_kernels
 from nsmc_lightning.model.network import SequenceClassifier
 from nsmc_lightning.model.stored import ENCODER_CONFIG, stored_backbone
+from nsmc_lightning.types import MEASURES
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
 RUN = "run"  # what the run came from: recipe, seed, checkpoint, checksums, versions, commit
@@ -92,9 +92,23 @@ class Checkpoint:
         return TrainedOn(self.corpus, self.content[RUN]["sha256"])
 
     @property
+    def num_outputs(self) -> int:
+        """Number of its logits: the classes, or 1 for a sigmoid."""
+        return 1 if self.settings["model"]["loss"] == "binary_cross_entropy" else len(self.corpus["labels"])
+
+    @property
     def global_step(self) -> int:
         """Number of optimizer steps before it was written."""
         return int(self.content["global_step"])
+
+    @property
+    def dev_metrics(self) -> dict[str, float]:
+        """Accuracy, F1 and the others on dev, where its run kept it for one of them; empty for ``last.ckpt``."""
+        for key, state in self.content.get("callbacks", {}).items():
+            for path, metrics in state.get("metrics", {}).items() if key.startswith("ModelCheckpoint") else ():
+                if Path(path).name == Path(self.path).name:
+                    return {name: metrics[f"val/{name}"] for name in MEASURES if f"val/{name}" in metrics}
+        return {}
 
     # The settings it accepts
 
@@ -204,11 +218,9 @@ class Checkpoint:
     def network(self) -> SequenceClassifier:
         """Build the network in evaluation mode."""
         weights, pooling = self.content["state_dict"], self.settings["model"]["pooling"]
-        with no_init_weights():  # random numbers for each weight would take longer than reading it
-            encoder = load_encoder(self.backbone, pretrained=False, need_pooler=pooling == "pooler")
-        # Before SequenceClassifier, which tries the encoder on a few texts.
-        encoder.load_state_dict({name: weights[f"encoder.{name}"] for name in encoder.state_dict()})
-        network = SequenceClassifier(encoder, len(weights["head.linear.bias"]), pooling)
+        # With their weights before SequenceClassifier, which tries the encoder on a few texts.
+        encoder, family_head = stored_parts(self.backbone, pooling, self.num_outputs, weights)
+        network = SequenceClassifier(encoder, self.num_outputs, pooling, family_head=family_head)
         network.load_state_dict({name: weights[name] for name in network.state_dict()})  # without training metrics
         kernels = stored_kernels(self.content, "float32") or choose_kernels(encoder, torch.float32)
         use_kernels(encoder, kernels)

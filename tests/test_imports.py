@@ -18,9 +18,10 @@ BELOW = {  # of each room, the rooms that it may import from, besides its own
     "model": LEAVES,
     "checkpoint": {*LEAVES, "data", "model"},
     "classifier": {*LEAVES, "checkpoint", "data", "model"},
+    "export": {*LEAVES, "checkpoint", "classifier", "data", "model"},
     "run": {*LEAVES, "checkpoint", "data", "model"},
     "callbacks": {*LEAVES, "run", "checkpoint", "data", "model"},
-    "commands": {*LEAVES, "checkpoint", "data", "model", "callbacks", "run", "classifier"},
+    "commands": {*LEAVES, "checkpoint", "data", "model", "callbacks", "run", "classifier", "export"},
     "cli": {"errors", "commands"},
     "__init__": {"data", "model", "classifier"},
     "__main__": {"cli"},
@@ -56,7 +57,7 @@ def test_rules_touch_no_files_and_no_network(name: str) -> None:
     assert not {module.split(".")[0] for module in imported(PACKAGE / name)} & outside
 
 
-@pytest.mark.parametrize("words", [["--help"], ["classify", "--help"], ["trim", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["classify", "--help"], ["trim", "--help"], ["export", "--help"]])
 def test_help_imports_nothing_that_it_does_not_need(words: list[str]) -> None:
     heavy = {"torch", "lightning", "transformers", "pandas"}  # that of the other commands: tests/commands/test_help.py
     code = (

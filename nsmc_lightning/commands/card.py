@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
-import yaml
-from huggingface_hub import ModelCard, ModelCardData, hf_hub_download, try_to_load_from_cache
-from transformers import PretrainedConfig
+from huggingface_hub import ModelCardData
 
 from nsmc_lightning.data.corpus import Corpus
+from nsmc_lightning.export.origin import Origin
 from nsmc_lightning.model.vocabulary import Size
-
-
-class Origin(NamedTuple):
-    """Where an encoder comes from: its hub id, or a folder's name; what is not known is None."""
-
-    name: str
-    on_hub: bool
-    revision: str | None
-    licence: str | None
 
 
 class Figures(NamedTuple):
@@ -41,26 +29,6 @@ class Figures(NamedTuple):
     used: int
     files: list[tuple[str, str]]
     test: tuple[int, int] | None
-
-
-def origin_of(backbone: str, config: PretrainedConfig) -> Origin:
-    """Look up revision and licence of a hub id or a folder, as far as its model card or configuration names them."""
-    folder = Path(backbone).expanduser()
-    if folder.is_dir():
-        return Origin(folder.resolve().name, False, None, _licence(folder / "README.md", config))
-    path = None
-    with suppress(Exception):  # there is no card, or no network: each is an error of another class
-        path = Path(hf_hub_download(backbone, "README.md"))
-    cached = try_to_load_from_cache(backbone, "config.json")
-    revision = Path(cached).parent.name if isinstance(cached, str) else None  # the cache names folders by revision
-    return Origin(backbone, True, revision, _licence(path, config))
-
-
-def _licence(path: Path | None, config: PretrainedConfig) -> str | None:
-    with suppress(OSError, ValueError, yaml.YAMLError):  # no card, or one that is broken
-        if path is not None and (named := ModelCard(path.read_text(encoding="utf-8")).data.get("license")):
-            return str(named)
-    return getattr(config, "license", None)
 
 
 def summary(figures: Figures) -> str:
@@ -92,7 +60,7 @@ def card(origin: Origin, corpus: Corpus, figures: Figures) -> str:
     )
     known = [("revision", origin.revision), ("licence", origin.licence)]
     facts = ", ".join(f"{name} {value}" for name, value in known if value is not None)
-    link = f"[{origin.name}](https://huggingface.co/{origin.name})" if origin.on_hub else origin.name
+    link = origin.link
     files = "\n".join(f"| {name} | {digest} |" for name, digest in figures.files)
     return f"""\
 ---

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import errno
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nsmc_lightning.commands.imports import importing
+from nsmc_lightning.commands.new_folder import refuse_output
+from nsmc_lightning.commands.parser import Parser
 from nsmc_lightning.errors import UserError
 
 # Messages of the parts that this command shares with fit name the options of fit.
@@ -31,7 +30,7 @@ def run(args: list[str]) -> None:
     options = _parser().parse_args(args[1:])
     output = Path(options.output).absolute()  # an empty working folder may be given as "."
     _refuse_checkpoint(options.backbone)
-    _refuse_output(output)
+    refuse_output(output)
     with importing():  # takes seconds, and --help needs none of it
         from nsmc_lightning.commands.texts import Texts, read_corpus
         from nsmc_lightning.commands.trimmed import trim
@@ -48,18 +47,6 @@ def _refuse_checkpoint(backbone: str) -> None:
         )
 
 
-def _refuse_output(output: Path) -> None:
-    """Refuse a folder that has content or cannot be written, before minutes of reading."""
-    try:
-        if output.is_symlink() or (output.exists() and not (output.is_dir() and not any(output.iterdir()))):
-            raise UserError(f"--output {output}: exists already.\nName a folder that does not, or remove this one.")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(output.parent, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise UserError(f"--output {output}: cannot be written ({error.strerror}).") from error
-
-
 @contextmanager
 def _in_own_options() -> Iterator[None]:
     try:
@@ -71,14 +58,8 @@ def _in_own_options() -> Iterator[None]:
         raise UserError(message) from error
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        """argparse would print its usage before the message."""
-        raise UserError(f"trim: {message}; `python -m nsmc_lightning trim --help` lists the options.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="python -m nsmc_lightning trim",
         description="Cut an encoder's vocabulary to the pieces that given texts use. These texts are split as before, "
         "and the encoder computes the same of them; others may be split into smaller pieces.",

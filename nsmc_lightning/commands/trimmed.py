@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from huggingface_hub.utils import enable_progress_bars
-from safetensors import SafetensorError
 from tqdm import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
-from nsmc_lightning.commands.card import Figures, card, origin_of, summary
+from nsmc_lightning.commands.card import Figures, card, summary
+from nsmc_lightning.commands.new_folder import new_folder
 from nsmc_lightning.commands.texts import Texts
 from nsmc_lightning.data.preflight import check_limits, check_tokenizer
 from nsmc_lightning.data.tokenizer import load_tokenizer
 from nsmc_lightning.data.vocabulary import cut_tokenizer, kept_pieces, refuse_other_models, split_otherwise, used_pieces
-from nsmc_lightning.errors import UserError, reason
-from nsmc_lightning.files import whole_folder
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.export.origin import origin_of
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.families import encoder_limits
 from nsmc_lightning.model.vocabulary import Size, cut_encoder, largest_difference, load_stored, special_ids
@@ -57,7 +56,7 @@ def trim(backbone: str, texts: Texts, output: Path) -> str:
         raise UserError("there is no text whose pieces could stay: rows without text and label do not count.")
     kept = kept_pieces(tokenizer, used.pieces, special_ids(encoder.config))
     before = Size.of(encoder)
-    with _writing(output), whole_folder(output) as folder:
+    with new_folder(output) as folder:
         after = _save(encoder, tokenizer, kept, folder)
         del encoder  # the check loads it in float32
         _check(backbone, tokenizer, folder, kept, texts)
@@ -70,17 +69,12 @@ def trim(backbone: str, texts: Texts, output: Path) -> str:
             test=_share_of_test(tokenizer, folder, kept, texts),
         )
         (folder / "README.md").write_text(card(origin, texts.parts.corpus, figures), encoding="utf-8")
-        if output.exists():
-            output.rmdir()  # empty, or another process has written to it meanwhile
     return summary(figures)
 
 
 def _save(encoder: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, kept: np.ndarray, folder: Path) -> Size:
     cut_encoder(encoder, kept)
     encoder.save_pretrained(folder)
-    mode = (folder / "config.json").stat().st_mode
-    for file in folder.glob("*.safetensors"):
-        file.chmod(mode)  # safetensors makes files that only their owner can read
     for name, content in cut_tokenizer(tokenizer, kept).items():
         (folder / name).write_text(content, encoding="utf-8")
     return Size.of(encoder)
@@ -127,11 +121,3 @@ def _quieten() -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     enable_progress_bars()
-
-
-@contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"--output {output}: cannot be written ({reason(error)}).") from error

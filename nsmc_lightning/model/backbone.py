@@ -1,25 +1,18 @@
-"""Hub id, folder or from-scratch configuration → encoder."""
+"""Hub id, folder or from-scratch configuration → encoder, or the whole classifier of its family."""
 
 from __future__ import annotations
 
-import copy
 import inspect
-import logging
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import torch
 import transformers  # loads each of its names at its first use: --help needs none
-from huggingface_hub.utils import enable_progress_bars
 from torch import nn
-from transformers.utils import logging as transformers_logging
 
-from nsmc_lightning.errors import UserError, reason, report, warn
+from nsmc_lightning.errors import UserError, reason, report
 from nsmc_lightning.model.families import ATTENTION_DROPOUT, PADDED_POSITIONS
+from nsmc_lightning.model.weights import load_model, name_of, quiet, refusals
 from nsmc_lightning.types import TRAINED_PAD_ID
 
 # The families' names for dropout on hidden states.
@@ -27,7 +20,8 @@ _HIDDEN_DROPOUT = ("hidden_dropout_prob", "dropout", "mlp_dropout", "embedding_d
 # Keys of the first BERTs' config.json, from before model_type; ALBERT's and ELECTRA's have embedding_size besides.
 _EARLY_BERT = {"hidden_size", "intermediate_size", "max_position_embeddings", "num_attention_heads",
                "num_hidden_layers", "type_vocab_size", "vocab_size"}  # fmt: skip
-_WAYS_OUT = "Give the folder of a downloaded checkpoint, or use configs/demo.yaml, which needs no network."
+# Their names for dropout in the classification head; families without one of these take that on hidden states.
+_HEAD_DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
 
 
 def load_encoder(
@@ -52,20 +46,51 @@ def load_encoder(
         UserError: the checkpoint or configuration cannot be read, the model is not an encoder, or it has no pooler or
             no such dropout.
     """
-    config, name = _config(backbone)
-    _set_dropouts(config, hidden_dropout, attention_dropout)
-    options = _options(config, need_pooler)
-    if isinstance(backbone, str) and pretrained:
-        encoder, missing = _pretrained(transformers.AutoModel, backbone, config, options)
-        _warn_of_missing(name, missing)
-    else:
-        encoder = _random(transformers.AutoModel, config, name, options)
-        if pretrained:
-            warn(f"random weights: no pretrained encoder, --model.backbone is {name}")
+    config = _configured(backbone, hidden_dropout, attention_dropout)
+    encoder = load_model(transformers.AutoModel, backbone, pretrained, config, _options(config, need_pooler))
     if need_pooler and getattr(encoder, "pooler", None) is None:
-        raise UserError(f"--model.pooling pooler: {name} ({config.model_type}) has no pooler: use cls or mean.")
-    _unfreeze_padding(encoder)
-    return encoder.train()  # from_pretrained returns it in eval mode, and Lightning keeps that
+        raise UserError(
+            f"--model.pooling pooler: {name_of(backbone)} ({config.model_type}) has no pooler: use cls or mean."
+        )
+    return encoder
+
+
+def load_classifier(
+    backbone: str | dict[str, Any],
+    pretrained: bool,
+    num_outputs: int,
+    dropout: float | None = None,
+    hidden_dropout: float | None = None,
+    attention_dropout: float | None = None,
+) -> transformers.PreTrainedModel:
+    """Build the ``…ForSequenceClassification`` of an encoder's family, as :func:`load_encoder` builds an encoder.
+
+    A head in the checkpoint is loaded; what it lacks of the head is random.
+
+    Args:
+        backbone: as for :func:`load_encoder`.
+        pretrained: as for :func:`load_encoder`.
+        num_outputs: number of logits.
+        dropout: replaces the configuration's dropout in the head.
+        hidden_dropout: as for :func:`load_encoder`.
+        attention_dropout: as for :func:`load_encoder`.
+
+    Raises:
+        UserError: as for :func:`load_encoder`, or transformers has no such class for the family.
+    """
+    config = _configured(backbone, hidden_dropout, attention_dropout)
+    if type(config) not in transformers.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise no_family_head(config.model_type, "transformers has no class for it")
+    config.num_labels = num_outputs
+    config.problem_type = None  # of another model, with which this number of outputs may be refused
+    of_head = [name for name in _HEAD_DROPOUT if takes_key(config, name)]
+    for name in of_head if dropout is not None else []:
+        setattr(config, name, dropout)
+    auto = transformers.AutoModelForSequenceClassification
+    model = load_model(auto, backbone, pretrained, config, _options(config, None))
+    if dropout is not None and not of_head:
+        _set_dropout_of_modules(model, dropout)
+    return model
 
 
 def load_masked_lm(
@@ -74,30 +99,24 @@ def load_masked_lm(
     hidden_dropout: float | None = None,
     attention_dropout: float | None = None,
 ) -> tuple[transformers.PreTrainedModel, transformers.PretrainedConfig]:
-    """Build an encoder with its family's head for masked tokens, as :func:`load_encoder` builds one without.
+    """Build the ``…ForMaskedLM`` of an encoder's family, as :func:`load_encoder` builds an encoder.
 
-    A checkpoint without that head, as of an encoder that was trained for sentences, gets a new one.
+    A checkpoint without its head, as of an encoder that was trained for sentences, gets a new one.
 
     Returns:
         The model, and its configuration with the backbone's own dropouts.
 
     Raises:
-        UserError: as :func:`load_encoder`.
+        UserError: as for :func:`load_encoder`.
     """
-    config, name = _config(backbone)
-    own = copy.deepcopy(config)
-    _set_dropouts(config, hidden_dropout, attention_dropout)
-    options = {key: value for key, value in _options(config, False).items() if key != "add_pooling_layer"}
-    if isinstance(backbone, str) and pretrained:
-        model, missing = _pretrained(transformers.AutoModelForMaskedLM, backbone, config, options)
-        of_encoder = [key for key in missing if key.startswith(f"{model.base_model_prefix}.")]
-        _warn_of_missing(name, of_encoder)
-        if len(of_encoder) < len(missing):
-            report(f"{name}: has no head for masked tokens; a new one is trained.")
-    else:
-        model = _random(transformers.AutoModelForMaskedLM, config, name, options)
-    _unfreeze_padding(model)
-    return model.train(), own
+    config = _configured(backbone, hidden_dropout, attention_dropout)
+    model = load_model(transformers.AutoModelForMaskedLM, backbone, pretrained, config, _options(config, None))
+    return model, _configured(backbone, None, None)
+
+
+def no_family_head(model_type: str, why: str) -> UserError:
+    """Return the error for a family whose own head cannot be used."""
+    return UserError(f"--model.pooling head: not for {model_type} encoders ({why}).\nGive --model.pooling cls or mean.")
 
 
 def takes_key(config: transformers.PretrainedConfig, key: str) -> bool:
@@ -113,12 +132,14 @@ def takes_key(config: transformers.PretrainedConfig, key: str) -> bool:
 # Configurations
 
 
-def _config(backbone: str | dict[str, Any]) -> tuple[transformers.PretrainedConfig, str]:
-    """The backbone's configuration, and its name for messages."""
+def _configured(
+    backbone: str | dict[str, Any], hidden_dropout: float | None, attention_dropout: float | None
+) -> transformers.PretrainedConfig:
     config = _config_from_keys(backbone) if isinstance(backbone, dict) else config_of_checkpoint(backbone)
-    name = "a from-scratch configuration" if isinstance(backbone, dict) else backbone
-    _refuse_other_models(config, name)
-    return config, name
+    _refuse_other_models(config, name_of(backbone))
+    _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden_dropout)
+    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention_dropout)
+    return config
 
 
 def _config_from_keys(keys: dict[str, Any]) -> transformers.PretrainedConfig:
@@ -147,7 +168,7 @@ def config_of_checkpoint(name: str) -> transformers.PretrainedConfig:
     Raises:
         UserError: there is none, or it cannot be read.
     """
-    with _refusals(name), _quiet():
+    with refusals(name), quiet():
         keys, _ = transformers.PretrainedConfig.get_config_dict(name)
         if "model_type" not in keys and keys.keys() >= _EARLY_BERT and "embedding_size" not in keys:
             return transformers.BertConfig.from_dict(keys)
@@ -168,11 +189,6 @@ def _refuse_other_models(config: transformers.PretrainedConfig, name: str) -> No
         raise UserError(f"--model.backbone: {name} needs a pad_token_id: {config.model_type} counts positions from it.")
 
 
-def _set_dropouts(config: transformers.PretrainedConfig, hidden: float | None, attention: float | None) -> None:
-    _set_dropout(config, "hidden_dropout", _HIDDEN_DROPOUT, hidden)
-    _set_dropout(config, "attention_dropout", ATTENTION_DROPOUT, attention)
-
-
 def _set_dropout(config: transformers.PretrainedConfig, key: str, names: tuple[str, ...], value: float | None) -> None:
     if value is None:
         return
@@ -183,9 +199,20 @@ def _set_dropout(config: transformers.PretrainedConfig, key: str, names: tuple[s
         setattr(config, name, value)
 
 
-def _options(config: transformers.PretrainedConfig, need_pooler: bool) -> dict[str, Any]:
+def _set_dropout_of_modules(model: transformers.PreTrainedModel, value: float) -> None:
+    """Set the dropout in the head of a family whose configuration has no key for it."""
+    found = False
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Dropout) and not name.startswith(f"{model.base_model_prefix}."):
+            module.p, found = value, True
+    if not found and value:
+        report(f"model.dropout {value}: the head of {model.config.model_type} has no dropout")
+
+
+def _options(config: transformers.PretrainedConfig, need_pooler: bool | None) -> dict[str, Any]:
+    """Return the arguments to build a model; with None its class decides whether there is a pooler."""
     options: dict[str, Any] = {}
-    if "add_pooling_layer" in inspect.signature(_model_class(config)).parameters:
+    if need_pooler is not None and "add_pooling_layer" in inspect.signature(_model_class(config)).parameters:
         # An unused pooler would cost memory and fail under DDP, as its parameters get no gradient.
         options["add_pooling_layer"] = need_pooler
     # transformers 5.23 has no public way to ask whether a family can use torch's attention.
@@ -197,84 +224,3 @@ def _options(config: transformers.PretrainedConfig, need_pooler: bool) -> dict[s
 def _model_class(config: transformers.PretrainedConfig) -> Any:
     classes: Any = transformers.MODEL_MAPPING[type(config)]
     return classes[0] if isinstance(classes, tuple) else classes
-
-
-# Weights
-
-
-def _pretrained(
-    auto: Any, name: str, config: transformers.PretrainedConfig, options: dict[str, Any]
-) -> tuple[transformers.PreTrainedModel, list[str]]:
-    """The model of the class that ``auto`` finds, and the names of its tensors that the checkpoint lacks."""
-    with _refusals(name), _quiet():
-        model, loaded = auto.from_pretrained(
-            name,
-            config=config,
-            dtype=torch.float32,  # checkpoints shared in float16 must train in float32
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # reported below by name
-            trust_remote_code=False,
-            **options,
-        )
-        if loaded["mismatched_keys"]:
-            tensor, found, expected = sorted(loaded["mismatched_keys"])[0]
-            raise ValueError(f"{tensor} is {tuple(found)}, but {tuple(expected)} by config.json")
-    return model, sorted(loaded["missing_keys"])  # unexpected keys are heads of pre-training, which are not used
-
-
-def _warn_of_missing(name: str, missing: list[str]) -> None:
-    if missing:
-        more = ", …" if len(missing) > 3 else ""
-        warn(f"random weights: {name} lacks {len(missing)} of the encoder's tensors ({', '.join(missing[:3])}{more})")
-
-
-def _random(
-    auto: Any, config: transformers.PretrainedConfig, name: str, options: dict[str, Any]
-) -> transformers.PreTrainedModel:
-    try:
-        return auto.from_config(config, dtype=torch.float32, **options)
-    except Exception as error:  # a wrong size raises a different error in each family
-        raise UserError(
-            f"--model.backbone: cannot build an encoder from {name} ({config.model_type}: {reason(error)})."
-        ) from error
-
-
-def _unfreeze_padding(encoder: transformers.PreTrainedModel) -> None:
-    """Let the embedding row of ``padding_idx`` learn; real padding never reaches the loss."""
-    modules: Iterator[Any] = encoder.modules()
-    for module in modules:
-        # Tables only: RoBERTa's embeddings module counts positions from its own attribute padding_idx.
-        if isinstance(getattr(module, "weight", None), nn.Parameter) and hasattr(module, "padding_idx"):
-            module.padding_idx = None
-
-
-# Messages
-
-
-@contextmanager
-def _refusals(name: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # hub, JSON, safetensors, pickle and torch each raise errors of their own
-        where = "cannot load this folder" if Path(name).is_dir() else "no such folder, and not available from the hub"
-        raise UserError(f"--model.backbone {name}: {where} ({reason(error)}).\n{_WAYS_OUT}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide transformers' table of tensors and loading bar, and the hub's lines about retries."""
-    hub = logging.getLogger("huggingface_hub")
-    levels = transformers_logging.get_verbosity(), hub.level
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    hub.setLevel(logging.ERROR)
-    transformers_logging.disable_progress_bar()
-    if bars:
-        enable_progress_bars()  # the hub's own: show the progress of a download of 400 MB
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(levels[0])
-        hub.setLevel(levels[1])
-        if bars:
-            transformers_logging.enable_progress_bar()

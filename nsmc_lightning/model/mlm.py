@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 from transformers.initialization import no_init_weights
-from transformers.modeling_outputs import BaseModelOutput
 
 from nsmc_lightning.model.families import encoder_limits
 from nsmc_lightning.model.fast.paths import use_fast_paths
 from nsmc_lightning.model.fast.states import first_token_states
+from nsmc_lightning.model.given import GivenStates
 from nsmc_lightning.types import MaskedBatch
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class MaskedTokenHead(nn.Module):
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         encoder = model.base_model
-        setattr(model, model.base_model_prefix, _Given(encoder))
+        setattr(model, model.base_model_prefix, GivenStates(encoder))
         self.model: Any = model
 
     def forward(self, states: Tensor) -> Tensor:
@@ -96,19 +96,3 @@ class MaskedTokenHead(nn.Module):
         *Shape:* ``states`` (M, H); result (M, vocabulary), in the dtype of the weights or of autocast.
         """
         return self.model(inputs_embeds=states[None]).logits[0]
-
-
-class _Given(nn.Module):
-    """In an encoder's place: returns what it is given as the last layer's states."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        # Not as a submodule, whose weights would be the head's: DeBERTa's head looks for the encoder's embeddings.
-        self.__dict__["embeddings"] = getattr(encoder, "embeddings", None)
-
-    def forward(self, *unused: Any, inputs_embeds: Tensor, **also_unused: Any) -> BaseModelOutput:
-        return _Output(last_hidden_state=inputs_embeds)
-
-
-class _Output(BaseModelOutput):
-    entity_last_hidden_state = entity_hidden_states = None  # LUKE asks for these

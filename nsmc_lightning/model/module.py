@@ -10,8 +10,8 @@ from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from torch import Tensor
 
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.encoder_module import EncoderModule
+from nsmc_lightning.model.family_head import load_parts
 from nsmc_lightning.model.fast.compiled import CompiledForward
 from nsmc_lightning.model.fast.probe import padded_inputs
 from nsmc_lightning.model.loss import build_loss, r_drop_loss
@@ -30,7 +30,8 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         backbone: hub id or folder of a pretrained encoder, or a configuration for one from scratch (model_type: …).
         num_labels: number of classes; follows from the corpus on the command line.
         pretrained: False reads only the backbone's configuration and leaves its weights random.
-        pooling: cls (first token), pooler (the encoder's own), or mean (over all tokens).
+        pooling: cls (first token), pooler (the encoder's own), mean (over all tokens), or head (the classification head
+            that transformers has for the encoder's family).
         dropout: dropout before the last linear layer.
         hidden_dropout: dropout on the encoder's hidden states; None for that of its configuration.
         attention_dropout: dropout on the encoder's attention weights; None for that of its configuration, 0 is fastest.
@@ -55,7 +56,7 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         backbone: str | dict[str, Any],
         num_labels: NumClasses = 2,
         pretrained: bool = True,
-        pooling: Literal["cls", "pooler", "mean"] = "cls",
+        pooling: Literal["cls", "pooler", "mean", "head"] = "cls",
         dropout: Probability = 0.1,
         hidden_dropout: Probability | None = None,
         attention_dropout: Probability | None = None,
@@ -76,8 +77,10 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
             raise UserError(f"model.r_drop {r_drop} compares passes with different dropout, and all dropout is 0.")
         loss_function = build_loss(loss, label_smoothing, class_weights, num_labels)
         num_outputs = 1 if loss == "binary_cross_entropy" else num_labels
-        encoder = load_encoder(backbone, pretrained, pooling == "pooler", hidden_dropout, attention_dropout)
-        super().__init__(encoder, num_outputs, pooling, dropout)
+        encoder, head = load_parts(
+            backbone, pretrained, pooling, num_outputs, dropout, hidden_dropout, attention_dropout
+        )
+        super().__init__(encoder, num_outputs, pooling, dropout, head)
         self.save_hyperparameters(logger=False)  # RunRecord logs them once, with the metrics reached
         self.loss = loss_function
         metrics = build_metrics(num_labels)

@@ -16,6 +16,8 @@ from nsmc_lightning.types import Batch
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from nsmc_lightning.model.family_head import FamilyHead
+
 
 class SequenceClassifier(nn.Module):
     """A BERT-family encoder with a classification head.
@@ -23,11 +25,13 @@ class SequenceClassifier(nn.Module):
     Args:
         encoder: from :func:`~nsmc_lightning.model.backbone.load_encoder`; its layers are replaced by faster ones.
         num_outputs: number of logits C: the classes, or 1 for a sigmoid.
-        pooling: cls (first token), pooler (the encoder's own), or mean (over all tokens).
-        dropout: dropout before the head's linear layer.
+        pooling: cls (first token), pooler (the encoder's own), mean (over all tokens), or head (``family_head``).
+        dropout: dropout before the linear layer.
+        family_head: head of the encoder's own family; None for dropout and a linear layer.
 
     Attributes:
         limits: what the encoder accepts, for the data module.
+        pooling: the vector of a text that the head reads: cls, pooler or mean.
 
     Raises:
         UserError: the encoder fails on texts of a few tokens.
@@ -37,13 +41,17 @@ class SequenceClassifier(nn.Module):
         self,
         encoder: PreTrainedModel,
         num_outputs: int,
-        pooling: Literal["cls", "pooler", "mean"],
+        pooling: Literal["cls", "pooler", "mean", "head"],
         dropout: float = 0.1,
+        family_head: FamilyHead | None = None,
     ) -> None:
         super().__init__()
-        self.pooling = pooling
         self.encoder = encoder
-        self.head = ClassifierHead(encoder.config.hidden_size, num_outputs, dropout)
+        self.head: ClassifierHead | FamilyHead
+        if family_head is None:
+            self.pooling, self.head = pooling, ClassifierHead(encoder.config.hidden_size, num_outputs, dropout)
+        else:
+            self.pooling, self.head = family_head.pooling, family_head
         found = use_fast_paths(encoder)
         self._layer_by_layer = found.layer_by_layer
         self.limits = encoder_limits(encoder.config, found.packs)

@@ -19,7 +19,7 @@ def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", n
 
     Args:
         value: file, folder, ``last`` or ``best``.
-        command: fit, validate, test, predict or classify.
+        command: fit, validate, test, predict, classify or export.
         log_dir: folder of all runs.
         name: of the recipe whose newest run is meant; None for the newest of all.
 
@@ -50,7 +50,8 @@ def _newest(log_dir: Path, name: str | None, value: str) -> Path:
     if not found:
         raise UserError(
             f"--ckpt_path {value}: no run below {log_dir / (name or '')} has a checkpoint.\n"
-            "Give the checkpoint's file, its run's folder, or (except for classify) --config, --name or --log_dir."
+            "Give the checkpoint's file, its run's folder, or (except for classify and export) --config, --name or "
+            "--log_dir."
         )
     return max(found)[1].parent
 

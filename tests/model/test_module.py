@@ -560,9 +560,9 @@ class ValuesFetched(TorchDispatchMode, Callback):
         self.steps += 1
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "head"])
 def test_a_training_step_waits_for_nothing(
-    family: dict[str, Any], pooling: Literal["cls", "mean"], tmp_path: Path
+    family: dict[str, Any], pooling: Literal["cls", "mean", "head"], tmp_path: Path
 ) -> None:
     fetched = ValuesFetched()
     batches = packed_batches()
@@ -588,9 +588,9 @@ class GraphCounter(Callback):
         self.losses.append(outputs["loss"].item())
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "head"])
 def test_training_compiles_once(
-    family: dict[str, Any], pooling: Literal["cls", "mean"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    family: dict[str, Any], pooling: Literal["cls", "mean", "head"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch._dynamo.reset()  # it stops compiling code that other tests compiled often
     counter = CompileCounter()
