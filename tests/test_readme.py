@@ -91,6 +91,14 @@ def test_the_command_line_goes_on_from_its_checkpoint(ran: Path, elsewhere: Path
     assert last["global_step"] == 2 * first["global_step"]
 
 
+def test_its_checkpoint_is_exported(ran: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    main(["export", "--ckpt_path", str(ran / "nsmc.ckpt"), "--output=folder"])
+    card = Path("folder/README.md").read_text(encoding="utf-8")
+    assert "Encoder: bert-base." in card  # its folder is no longer there
+    assert "records no metrics" in card
+
+
 def test_another_split_beside_its_checkpoint_is_refused(
     ran: Path, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

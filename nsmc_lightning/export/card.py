@@ -17,6 +17,50 @@ _PASSED_ON = (
     "float32; to train further, start from the encoder."
 )
 
+_CARD = """\
+---
+{data}
+---
+
+# {name}
+
+A classifier of single sentences, fine-tuned on {corpus}. Encoder: {encoder}. Class: `{kind}`, {dtype}.
+
+```python
+from transformers import pipeline
+
+classify = pipeline("text-classification", "{name}")
+classify("{example}", truncation=True)
+```
+
+## Labels
+
+{labels}
+
+## Data
+
+{parts}
+
+{files}
+
+## Metrics
+
+{metrics}
+
+## Training
+
+{settings}
+
+## Limits
+
+- With `truncation=True`, a text is cut to {max_length} tokens.
+- Every text gets one of the labels above, also one in another language or about something else.
+- Errors and repetitions in the corpus's labels and texts limit what the metrics mean.
+- The licences of the corpus and of the encoder apply.
+{limit}
+Made by `python -m nsmc_lightning export`.
+"""
+
 
 def card(checkpoint: Checkpoint, model: PreTrainedModel, dtype: str, passed_on: bool, name: str) -> str:
     """Return the model card of an exported checkpoint.
@@ -28,55 +72,24 @@ def card(checkpoint: Checkpoint, model: PreTrainedModel, dtype: str, passed_on: 
         passed_on: as in :class:`~nsmc_lightning.export.model.Exported`.
         name: of the model.
     """
-    origin = _origin(checkpoint, model)
-    corpus = checkpoint.corpus
-    encoder = f"{origin.link}{f' ({origin.licence})' if origin.licence else ''}" if origin else "trained from scratch"
-    licence = f" ({corpus['licence']})" if corpus["licence"] else ""
-    return f"""\
----
-{_data(checkpoint, origin, name).to_yaml()}
----
-
-# {name}
-
-A classifier of single sentences, fine-tuned on {corpus["name"]}{licence}. Encoder: {encoder}. Class:
-`{type(model).__name__}`, {dtype}.
-
-```python
-from transformers import pipeline
-
-classify = pipeline("text-classification", "{name}")
-classify("{_EXAMPLE}", truncation=True)
-```
-
-## Labels
-
-{_table(("id", "label", "in the corpus's files", "Korean"), _labels(corpus))}
-
-## Data
-
-{_data_text(checkpoint)}
-
-{_table(("file", "sha256"), checkpoint.trained_on.sha256.items())}
-
-## Metrics
-
-{_metrics(checkpoint)}
-
-## Training
-
-{_table(("setting", "value"), _settings(checkpoint))}
-
-## Limits
-
-- A text is cut to {checkpoint.settings["data"]["max_length"]} tokens with `truncation=True`; the tokenizer normalises
-  it to NFC.
-- Every text gets one of the labels above, also one in another language or about something else.
-- Errors and repetitions in the corpus's labels and texts limit what the metrics mean.
-- The licences of the corpus and of the encoder apply.
-{f"- {_PASSED_ON}" if passed_on else ""}
-Made by `python -m nsmc_lightning export`.
-"""
+    origin, corpus = _origin(checkpoint, model), checkpoint.corpus
+    known = origin is not None and origin.licence
+    return _CARD.format(
+        data=_data(checkpoint, origin, name).to_yaml(),
+        name=name,
+        corpus=f"{corpus['name']} ({corpus['licence']})" if corpus["licence"] else corpus["name"],
+        encoder="trained from scratch" if origin is None else f"{origin.link}{f' ({origin.licence})' if known else ''}",
+        kind=type(model).__name__,
+        dtype=dtype,
+        example=_EXAMPLE,
+        labels=_table(("id", "label", "in the corpus's files", "Korean"), _labels(corpus)),
+        parts=_data_text(checkpoint),
+        files=_table(("file", "sha256"), checkpoint.trained_on.sha256.items()),
+        metrics=_metrics(checkpoint),
+        settings=_table(("setting", "value"), _settings(checkpoint)),
+        max_length=checkpoint.settings["data"]["max_length"],
+        limit=f"- {_PASSED_ON}\n" if passed_on else "",
+    )
 
 
 def _origin(checkpoint: Checkpoint, model: PreTrainedModel) -> Origin | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -84,7 +85,7 @@ def write(export: Export, folder: Path, name: str) -> str:
     model, classifier = export.exported.model, export.classifier
     with quiet():
         model.to(getattr(torch, export.dtype)).save_pretrained(folder)
-    _prepared(export.checkpoint.tokenizer(), classifier.max_length).save_pretrained(folder)
+    _save_tokenizer(_prepared(export.checkpoint.tokenizer(), classifier.max_length), folder)
     difference = _difference(folder, classifier, _TOLERANCE[export.dtype])
     text = card(export.checkpoint, model, export.dtype, export.exported.passed_on, name)
     (folder / "README.md").write_text(text, encoding="utf-8")
@@ -101,6 +102,16 @@ def _prepared(tokenizer: PreTrainedTokenizerFast, max_length: int) -> PreTrained
     # No token types: a single text has type 0 throughout, every encoder's default, and not every encoder takes them.
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
     return tokenizer
+
+
+def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write a tokenizer under the name of its class that transformers 4 knows too."""
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    settings.pop("backend", None)
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()

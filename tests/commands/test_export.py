@@ -132,6 +132,8 @@ def test_the_files(exported: Path) -> None:
     assert config["label2id"] == {"negative": 0, "positive": 1}
     assert config["problem_type"] == "single_label_classification"
     assert {tensor.dtype for tensor in load_file(exported / "model.safetensors").values()} == {torch.float32}
+    tokenizer = json.loads((exported / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast"  # transformers 4 lacks the class of version 5
     assert len({path.stat().st_mode for path in exported.iterdir()}) == 1
     assert not [text for text in names if str(exported.parent) in (exported / text).read_text("utf-8", "replace")]
 
