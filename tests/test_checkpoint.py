@@ -49,7 +49,7 @@ def test_a_payload_is_refused_and_does_not_run(tmp_path: Path, monkeypatch: pyte
     ("missing", "message"),
     [
         ("state_dict", "not a checkpoint of Lightning"),
-        ("encoder_config", "has no encoder_config, which BertClassifierModule writes"),
+        ("encoder_config", "has no encoder_config, which the module writes"),
         ("NSMCDataModule", "has no NSMCDataModule, which .* datamodule=NSMCDataModule"),
         ("cli_config", "without the data's settings"),
     ],

@@ -95,4 +95,4 @@ class MaskedTokenHead(nn.Module):
 
         *Shape:* ``states`` (M, H); result (M, vocabulary), in the dtype of the weights or of autocast.
         """
-        return self.model(inputs_embeds=states[None]).logits[0]
+        return self.model(inputs_embeds=states[:, None]).logits[:, 0]

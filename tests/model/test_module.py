@@ -24,7 +24,7 @@ from nsmc_lightning.data.batch import ReviewDataset, row_shape
 from nsmc_lightning.data.encode import Encoded
 from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.model import module as module_file
+from nsmc_lightning.model import encoder_module
 from nsmc_lightning.model.backbone import load_encoder
 from nsmc_lightning.model.fast.kernels import Kernels, use_kernels
 from nsmc_lightning.model.module import BertClassifierModule
@@ -428,7 +428,7 @@ def test_a_resumed_run_computes_with_the_kernels_of_its_checkpoint(
 ) -> None:
     first, other = Kernels("float32", packed=5), Kernels("bfloat16", packed=6)
     chosen = {torch.float32: first, torch.bfloat16: other}
-    monkeypatch.setattr(module_file, "choose_kernels", lambda encoder, dtype: chosen[dtype])
+    monkeypatch.setattr(encoder_module, "choose_kernels", lambda encoder, dtype: chosen[dtype])
     fitted = trainer(tmp_path)
     fitted.fit(BertClassifierModule(bert), loader(make_batches(SIZES)))
     fitted.save_checkpoint(tmp_path / "x.ckpt")
