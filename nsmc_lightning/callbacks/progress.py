@@ -63,7 +63,7 @@ class ProgressLines(ProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         epoch = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-        self._advance(f"fit, epoch {epoch}", batch_idx + 1, trainer.num_training_batches)
+        self._advance(f"epoch {epoch}", batch_idx + 1, trainer.num_training_batches)
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == "validate":

@@ -1,4 +1,4 @@
-"""Which tokens of a text are hidden, and what stands in their place: masked-language modelling of whole eojeols."""
+"""Which tokens of a text are hidden, and what replaces them: masked-language modelling of whole eojeols."""
 
 from typing import NamedTuple
 

@@ -17,10 +17,10 @@ from nsmc_lightning.data.clean import clean_text, counts_table
 from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
 from nsmc_lightning.data.loader import build_loader, build_train_sampler
-from nsmc_lightning.data.preflight import check_limits, check_tokenizer
+from nsmc_lightning.data.preflight import fitting_tokenizer
 from nsmc_lightning.data.resume import Place, order_of, place_in
 from nsmc_lightning.data.sampler import EvalSampler, StratifiedSampler, TrainSampler
-from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
+from nsmc_lightning.data.tokenizer import tokenizer_files
 from nsmc_lightning.errors import UserError, report, warn
 from nsmc_lightning.files import default_cache_dir
 from nsmc_lightning.signature import checked_settings
@@ -122,21 +122,11 @@ class NSMCDataModule(LightningDataModule):
                 "--trainer.devices 1."
             )
         if self.tokenizer is None:
-            self.tokenizer = self._load_tokenizer()
+            name, limits = self.hparams["tokenizer"], self.limits
+            self.tokenizer = fitting_tokenizer(name, lambda: self.parts.rows("train")["text"], self.max_length, limits)
         for part in _PARTS[stage]:
             if part not in self.datasets:
                 self.datasets[part] = self._dataset(part, self.tokenizer)
-
-    def _load_tokenizer(self) -> PreTrainedTokenizerFast:
-        name = self.hparams["tokenizer"]
-        if isinstance(name, str):
-            tokenizer = load_tokenizer(name)
-        else:
-            tokenizer = train_tokenizer(self.parts.rows("train")["text"], name)
-        check_tokenizer(tokenizer, self.max_length)
-        if self.limits is not None and (warning := check_limits(tokenizer, self.limits, self.max_length)):
-            warn(warning)
-        return tokenizer
 
     def _dataset(self, part: str, tokenizer: PreTrainedTokenizerFast) -> ReviewDataset:
         pad_token_id = int(tokenizer.pad_token_id)

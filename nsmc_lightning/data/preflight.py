@@ -1,15 +1,37 @@
-"""Checks that a tokenizer fits the encoder and the texts before anything is computed."""
+"""A tokenizer that fits the encoder and the texts: checked before anything is computed."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from transformers import PreTrainedTokenizerFast
 
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.data.tokenizer import load_tokenizer, train_tokenizer
+from nsmc_lightning.errors import UserError, warn
 from nsmc_lightning.types import EncoderLimits
 
 # Of NSMC's tokens, fitting vocabularies miss 0.1 % (koelectra) to 1.7 % (mBERT); of decomposed Hangul, 75 %.
 UNKNOWN_LIMIT = 0.2
 _EXAMPLES = 5
+
+
+def fitting_tokenizer(
+    name: str | int, texts: Callable[[], Iterable[str]], max_length: int, limits: EncoderLimits | None
+) -> PreTrainedTokenizerFast:
+    """Load or train a tokenizer, and warn of what differs harmlessly from the encoder's.
+
+    Args:
+        name: hub id or folder of a tokenizer, or a number: train a vocabulary of so many pieces.
+        texts: returns those to train it on.
+        max_length: tokens a text will be cut to.
+        limits: what the encoder accepts; None compares nothing.
+
+    Raises:
+        UserError: it cannot be loaded or trained, or does not fit.
+    """
+    tokenizer = load_tokenizer(name) if isinstance(name, str) else train_tokenizer(texts(), name)
+    check_tokenizer(tokenizer, max_length)
+    if limits is not None and (warning := check_limits(tokenizer, limits, max_length)):
+        warn(warning)
+    return tokenizer
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerFast, max_length: int) -> None:

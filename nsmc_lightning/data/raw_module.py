@@ -19,11 +19,11 @@ from nsmc_lightning.data.encode import EncodedPart, encode_part
 from nsmc_lightning.data.loader import build_loader, build_train_sampler
 from nsmc_lightning.data.masked_batch import MaskedDataset, WithEpoch
 from nsmc_lightning.data.masking import Masking
-from nsmc_lightning.data.preflight import check_limits, check_tokenizer
+from nsmc_lightning.data.preflight import fitting_tokenizer
 from nsmc_lightning.data.raw_corpus import RawCorpus, raw_path
 from nsmc_lightning.data.resume import Place, order_of, place_in
 from nsmc_lightning.data.sampler import EvalSampler, StratifiedSampler, TrainSampler
-from nsmc_lightning.data.tokenizer import load_tokenizer, tokenizer_files, train_tokenizer
+from nsmc_lightning.data.tokenizer import tokenizer_files
 from nsmc_lightning.errors import UserError, report, warn
 from nsmc_lightning.files import default_cache_dir
 from nsmc_lightning.signature import checked_settings
@@ -117,16 +117,10 @@ class RawTextDataModule(LightningDataModule):
                 warn(unknown)
 
     def _load_tokenizer(self) -> PreTrainedTokenizerFast:
-        name = self.hparams["tokenizer"]
-        if isinstance(name, str):
-            tokenizer = load_tokenizer(name)
-        else:
-            tokenizer = train_tokenizer(self.texts.rows("train")["text"], name)
-        check_tokenizer(tokenizer, self.max_length)
+        name, limits = self.hparams["tokenizer"], self.limits
+        tokenizer = fitting_tokenizer(name, lambda: self.texts.rows("train")["text"], self.max_length, limits)
         if tokenizer.mask_token_id is None:
             raise UserError("the tokenizer has no mask_token: give an encoder that was trained by hiding tokens.")
-        if self.limits is not None and (warning := check_limits(tokenizer, self.limits, self.max_length)):
-            warn(warning)
         return tokenizer
 
     def _encoded(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
