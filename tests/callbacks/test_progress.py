@@ -64,7 +64,7 @@ def test_validate_prints_its_progress_and_the_validations_of_fit_do_not(capsys: 
     )
     trainer.fit(BoringModel())
     assert re.findall(r"(\S+).*?:.* (\d)/\d batches", capsys.readouterr().err) == [
-        ("fit,", f"{i}") for i in range(1, 5)
+        ("epoch", f"{i}") for i in range(1, 5)
     ]
     trainer.validate(BoringModel(), verbose=False)
     assert re.findall(r"(\S+):.* (\d)/2 batches", capsys.readouterr().err) == [("validate", "1"), ("validate", "2")]
