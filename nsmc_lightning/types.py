@@ -7,6 +7,8 @@ from torch import Tensor
 
 TRAINED_PAD_ID = 0  # of [PAD] in a vocabulary that is trained here, so also of an encoder from scratch
 
+NO_TARGET = -100  # that torch's cross-entropy ignores
+
 MEASURES = ("accuracy", "f1", "precision", "recall", "loss")
 """What validation and test log, below ``val/`` and ``test/``."""
 
@@ -36,6 +38,7 @@ class MaskedBatch(NamedTuple):
 
     Shapes: ``hidden`` int64 (M,), the hidden tokens' slots among the R · W; ``targets`` int64 (M,), their ids;
     ``ratings`` float32 (B,) from 0 to 1, NaN where a text has none, or None. All others are those of a batch.
+    ``num_hidden``: of the M, which are filled up with slot 0 and the target :data:`NO_TARGET`.
     """
 
     rows: Tensor
@@ -47,6 +50,7 @@ class MaskedBatch(NamedTuple):
     packed: bool
     hidden: Tensor
     targets: Tensor
+    num_hidden: int
     ratings: Tensor | None
 
 

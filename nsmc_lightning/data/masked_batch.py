@@ -10,7 +10,11 @@ from nsmc_lightning.data.batch import collate
 from nsmc_lightning.data.encode import Encoded
 from nsmc_lightning.data.masking import Masking, mask_text
 from nsmc_lightning.data.sampler import EvalSampler, TrainSampler
-from nsmc_lightning.types import MaskedBatch
+from nsmc_lightning.types import NO_TARGET, MaskedBatch
+
+# Numbers of hidden tokens are filled up to multiples of this: tensors of ever other sizes would fragment the memory of a
+# process on a CPU, which then needs new pages at each step.
+_STEP = 64
 
 
 class MaskedDataset(Dataset[MaskedBatch]):
@@ -51,6 +55,8 @@ class MaskedDataset(Dataset[MaskedBatch]):
             batch.input_ids.view(-1)[first : first + len(tokens)] = torch.from_numpy(masked.shown)
             hidden.append(first + np.flatnonzero(masked.hidden))
             targets.append(tokens[masked.hidden].astype(np.int64))
+        num_hidden = sum(map(len, hidden))
+        filling = -num_hidden % _STEP
         return MaskedBatch(
             rows=batch.rows,
             input_ids=batch.input_ids,
@@ -59,8 +65,9 @@ class MaskedDataset(Dataset[MaskedBatch]):
             position_ids=batch.position_ids,
             first_tokens=batch.first_tokens,
             packed=batch.packed,
-            hidden=torch.from_numpy(np.concatenate(hidden)),
-            targets=torch.from_numpy(np.concatenate(targets)),
+            hidden=torch.from_numpy(np.concatenate([*hidden, np.zeros(filling, dtype=np.int64)])),
+            targets=torch.from_numpy(np.concatenate([*targets, np.full(filling, NO_TARGET)])),
+            num_hidden=num_hidden,
             ratings=batch.labels,
         )
 

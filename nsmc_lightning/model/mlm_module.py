@@ -13,7 +13,7 @@ from nsmc_lightning.model.metrics import WeightedMean
 from nsmc_lightning.model.mlm import MaskedLanguageModel
 from nsmc_lightning.model.stored import ENCODER_CONFIG, config_text
 from nsmc_lightning.signature import Probability, checked_settings
-from nsmc_lightning.types import MaskedBatch
+from nsmc_lightning.types import NO_TARGET, MaskedBatch
 
 
 # Inherits from the network instead of containing it, as BertClassifierModule does.
@@ -59,7 +59,7 @@ class MaskedLanguageModule(MaskedLanguageModel, EncoderModule):
     def training_step(self, batch: MaskedBatch, batch_idx: int) -> Tensor:
         """Compute the loss of a batch, scaled by its share of the step's hidden tokens."""
         logits, first = self(batch)
-        loss = _token_loss(logits, batch.targets)
+        loss = _token_loss(logits, batch)
         self.log("train/loss", loss, on_step=True, on_epoch=False, prog_bar=True)
         if self.hparams["rating_weight"] > 0:
             rating_loss, _ = self._rating_loss(first, batch)
@@ -67,15 +67,16 @@ class MaskedLanguageModule(MaskedLanguageModel, EncoderModule):
             loss = loss + self.hparams["rating_weight"] * rating_loss
         if self.trainer.accumulate_grad_batches == 1 and self.trainer.world_size == 1:
             return loss
-        return self.step_mean.add(loss, torch.tensor(float(len(batch.targets)), device=self.device))
+        return self.step_mean.add(loss, torch.tensor(float(batch.num_hidden), device=self.device))
 
     def validation_step(self, batch: MaskedBatch, batch_idx: int) -> None:
         """Count a batch in the dev metrics."""
         logits, first = self(batch)
-        weight = torch.tensor(float(len(batch.targets)), device=self.device)
-        if len(batch.targets):
-            self.val_loss.update(_token_loss(logits, batch.targets), weight)
-            self.val_accuracy.update((logits.argmax(dim=-1) == batch.targets).float().mean(), weight)
+        weight = torch.tensor(float(batch.num_hidden), device=self.device)
+        if batch.num_hidden:
+            self.val_loss.update(_token_loss(logits, batch), weight)
+            right = (logits.argmax(dim=-1) == batch.targets).float().sum()
+            self.val_accuracy.update(right / batch.num_hidden, weight)
         if self.hparams["rating_weight"] > 0:
             self.val_rating_loss.update(*self._rating_loss(first, batch))
 
@@ -105,10 +106,10 @@ class MaskedLanguageModule(MaskedLanguageModel, EncoderModule):
         return (each * rated).sum() / number.clamp(min=1), number
 
 
-def _token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy, in float32; 0 for a batch without hidden tokens.
+def _token_loss(logits: Tensor, batch: MaskedBatch) -> Tensor:
+    """Mean cross-entropy of the hidden tokens, in float32; 0 for a batch without any.
 
-    *Shape:* ``logits`` (M, vocabulary), ``targets`` int64 (M,); result float32 ().
+    *Shape:* ``logits`` (M, vocabulary); result float32 ().
     """
-    each = nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
-    return each / max(len(targets), 1)
+    total = nn.functional.cross_entropy(logits.float(), batch.targets, ignore_index=NO_TARGET, reduction="sum")
+    return total / max(batch.num_hidden, 1)

@@ -10,7 +10,7 @@ from nsmc_lightning.data.masked_batch import MaskedDataset, WithEpoch
 from nsmc_lightning.data.masking import Masking
 from nsmc_lightning.data.sampler import StratifiedSampler
 from nsmc_lightning.data.tokenizer import train_tokenizer
-from nsmc_lightning.types import MaskedBatch
+from nsmc_lightning.types import NO_TARGET, MaskedBatch
 from tests.conftest import REVIEWS
 
 TOKENIZER = train_tokenizer(REVIEWS, 120)
@@ -29,9 +29,11 @@ def test_only_hidden_tokens_differ_from_the_texts_and_targets_are_these() -> Non
         batch, plain = dataset(shape)[2, ROWS], collate(ENCODED, None, ROWS, 0, shape)
         original, shown = plain.input_ids.flatten(), batch.input_ids.flatten()
         hidden = torch.zeros(len(original), dtype=torch.bool)
-        hidden[batch.hidden] = True
+        hidden[batch.hidden[: batch.num_hidden]] = True
         assert torch.equal(shown[~hidden], original[~hidden])
-        assert torch.equal(batch.targets, original[batch.hidden])
+        assert torch.equal(batch.targets[: batch.num_hidden], original[batch.hidden[: batch.num_hidden]])
+        assert len(batch.hidden) == len(batch.targets) == 64
+        assert set(batch.targets[batch.num_hidden :].tolist()) == {NO_TARGET}
         assert hidden.any()
         assert not torch.equal(shown, original)
         for name in ("rows", "attention_mask", "position_ids", "first_tokens", "num_tokens", "packed"):
@@ -44,6 +46,7 @@ def test_packed_and_padded_batches_hide_the_same_tokens_of_each_text() -> None:
     packed, padded = dataset((2, 40))[1, ROWS], dataset(None)[1, ROWS]
     assert packed.targets.tolist() == padded.targets.tolist()
     assert packed.input_ids.flatten()[packed.hidden].tolist() == padded.input_ids.flatten()[padded.hidden].tolist()
+    assert packed.num_hidden == padded.num_hidden > 0
 
 
 def batches(num_workers: int, skip: int = 0) -> list[MaskedBatch]:

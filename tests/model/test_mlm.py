@@ -50,6 +50,7 @@ def batch_of(packed: bool, pad_token_id: int) -> MaskedBatch:
         packed=packed,
         hidden=torch.tensor(hidden),
         targets=targets,
+        num_hidden=len(targets),
         ratings=None,
     )
 

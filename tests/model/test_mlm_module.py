@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 from sklearn.metrics import log_loss
 
 from nsmc_lightning.model.mlm_module import MaskedLanguageModule
-from nsmc_lightning.types import MaskedBatch
+from nsmc_lightning.types import NO_TARGET, MaskedBatch
 from tests.conftest import SMALL
 from tests.model.test_mlm import batch_of
 
@@ -22,7 +22,7 @@ def build(rating_weight: float = 0.0) -> MaskedLanguageModule:
 
 def without_hidden_tokens() -> MaskedBatch:
     nothing = torch.zeros(0, dtype=torch.int64)
-    return batch_of(True, 0)._replace(hidden=nothing, targets=nothing)
+    return batch_of(True, 0)._replace(hidden=nothing, targets=nothing, num_hidden=0)
 
 
 def test_losses_and_accuracy_are_those_of_scikit_learn() -> None:
@@ -54,3 +54,21 @@ def test_a_batch_without_hidden_tokens_or_ratings_has_no_loss() -> None:
     module.validation_step(batch, 0)
     module.validation_step(batch_of(False, 0)._replace(ratings=torch.full((4,), float("nan"))), 0)
     assert module.val_loss.compute().isfinite()
+
+
+def test_filled_up_places_count_for_nothing() -> None:
+    batch = batch_of(True, 0)
+    filled = batch._replace(
+        hidden=torch.cat([batch.hidden, torch.zeros(9, dtype=torch.int64)]),
+        targets=torch.cat([batch.targets, torch.full((9,), NO_TARGET)]),
+    )
+    losses, gradients = [], []
+    for each in (batch, filled):
+        module = build()
+        losses.append(module.training_step(each, 0))
+        losses[-1].backward()
+        gradients.append(module.encoder.get_input_embeddings().weight.grad)
+        module.validation_step(each, 0)
+        losses += [module.val_loss.compute(), module.val_accuracy.compute()]
+    assert [float(loss) for loss in losses[:3]] == pytest.approx([float(loss) for loss in losses[3:]], rel=1e-6)
+    torch.testing.assert_close(*gradients, atol=1e-7, rtol=1e-5)
