@@ -12,8 +12,8 @@ from nsmc_lightning.data.masking import Masking, mask_text
 from nsmc_lightning.data.sampler import EvalSampler, TrainSampler
 from nsmc_lightning.types import NO_TARGET, MaskedBatch
 
-# Numbers of hidden tokens are filled up to multiples of this: tensors of ever other sizes would fragment the memory of a
-# process on a CPU, which then needs new pages at each step.
+# Numbers of hidden tokens are filled up to multiples of this: tensors of ever other sizes would fragment the memory of
+# a process on a CPU, which then needs new pages at each step.
 _STEP = 64
 
 
