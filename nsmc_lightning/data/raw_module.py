@@ -94,7 +94,7 @@ class RawTextDataModule(LightningDataModule):
         excluded = None
         if exclude is not None:
             excluded = Parts(exclude, folder, cache, dev_fraction, split_seed, None, "utf-8", "error")
-        self.texts = RawTexts(lambda: raw_path(corpus, folder, cache), corpus, excluded, val_texts)
+        self.parts = RawTexts(lambda: raw_path(corpus, folder, cache), corpus, excluded, val_texts)
         # To train a vocabulary the texts are read anyway.
         self._cache = TokenCache(cache / "tokens") if isinstance(tokenizer, str) else None
         self._files: dict[str, str] = {}
@@ -105,7 +105,7 @@ class RawTextDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fetch the files; Lightning calls it in one process per machine."""
-        self.texts.path()
+        self.parts.path()
 
     def setup(self, stage: str) -> None:
         """Load the tokenizer and encode the texts, once."""
@@ -118,20 +118,20 @@ class RawTextDataModule(LightningDataModule):
 
     def _load_tokenizer(self) -> PreTrainedTokenizerFast:
         name, limits = self.hparams["tokenizer"], self.limits
-        tokenizer = fitting_tokenizer(name, lambda: self.texts.rows("train")["text"], self.max_length, limits)
+        tokenizer = fitting_tokenizer(name, lambda: self.parts.rows("train")["text"], self.max_length, limits)
         if tokenizer.mask_token_id is None:
             raise UserError("the tokenizer has no mask_token: give an encoder that was trained by hiding tokens.")
         return tokenizer
 
     def _encoded(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
         def make() -> EncodedPart:
-            rows = self.texts.rows(part)
+            rows = self.parts.rows(part)
             ratings = rows["rating"].to_numpy(np.float32)
-            return encode_part(tokenizer, rows["text"], ratings, self.texts.counts, self.max_length, with_eojeols=True)
+            return encode_part(tokenizer, rows["text"], ratings, self.parts.counts, self.max_length, with_eojeols=True)
 
         if self._cache is None:
             return make()
-        return self._cache.load_or_make(token_key(self.texts.key(part), tokenizer, self.max_length), make)
+        return self._cache.load_or_make(token_key(self.parts.key(part), tokenizer, self.max_length), make)
 
     # From tokens to batches
 
@@ -175,9 +175,9 @@ class RawTextDataModule(LightningDataModule):
 
     def checksums(self) -> dict[str, str]:
         """Return the sha256 of the files in use, by name."""
-        parts = self.texts.exclude
+        parts = self.parts.exclude
         excluded = {} if parts is None else {parts.source(part).file: parts.sha256(part) for part in ("dev", "test")}
-        return {self.corpus.file: self.texts.sha256(), **excluded}
+        return {self.corpus.file: self.parts.sha256(), **excluded}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint needs of the data, as plain types: corpus, checksums, tokenizer, order."""

@@ -73,7 +73,7 @@ class RawTexts:
         return {"raw": part, **own, "excluded": excluded}
 
     def rows(self, part: str) -> pd.DataFrame:
-        """Return a part's rows: columns ``text`` (str) and ``rating`` (float32 from 0 to 1, NaN where it has none).
+        """Return a part's rows: columns ``id`` and ``text`` (str), ``rating`` (float32, 0 to 1, NaN where it has none).
 
         Raises:
             UserError: a file is missing or broken, a rating is no number, or hardly any text is left.
@@ -129,5 +129,5 @@ class RawTexts:
         chosen = np.random.default_rng(_SPLIT_SEED).choice(len(distinct), self.val_texts, replace=False)
         held_out = rows["key"].isin(distinct.iloc[chosen])
         parts = rows[~held_out], rows[held_out].drop_duplicates("key")
-        train, dev = (part[["text", "rating"]].reset_index(drop=True) for part in parts)
+        train, dev = (part[["id", "text", "rating"]].reset_index(drop=True) for part in parts)
         return train, dev

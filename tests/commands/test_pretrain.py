@@ -1,5 +1,6 @@
 """The command pretrain: from raw texts to an encoder that fit and transformers take."""
 
+import json
 import math
 import re
 import shutil
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table.to_csv(folder / "raw.csv", index=False)
     recipe: dict[str, Any] = {
         "data": {
-            "corpus": {"file": str(folder / "raw.csv"), "rating_column": "stars"},
+            "corpus": {"file": str(folder / "raw.csv"), "id_column": "id", "rating_column": "stars"},
             "exclude": str(ROOT / "configs" / "corpus" / "demo.yaml"),
             "val_texts": 40,
             "batch_size": 16,
@@ -157,6 +158,17 @@ def test_mistakes(folder: Path, words: list[str], message: str, capsys: pytest.C
     lines = capsys.readouterr().err.strip().splitlines()
     assert stopped.value.code == 2
     assert message in "".join(lines[-2:]), lines
+
+
+def test_a_loss_that_is_not_finite_names_its_texts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        run(folder, "infinite", "--model.lr", "1e30", "--model.warmup_steps", "0")
+    assert stopped.value.code == 2
+    assert "the loss is not finite" in capsys.readouterr().err
+    written = json.loads((folder / "infinite" / "version_0" / "non_finite_0.json").read_text(encoding="utf-8"))
+    texts = pd.read_csv(folder / "raw.csv", dtype=str)
+    assert len(written["ids"]) == len(written["rows"]) == 16
+    assert set(written["ids"]) <= set(texts["id"])
 
 
 def test_checkpoints_of_one_command_are_refused_by_the_other(
