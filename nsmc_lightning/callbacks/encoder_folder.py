@@ -15,7 +15,7 @@ NAME = "encoder"
 
 
 class EncoderFolder(Callback):
-    """Write the encoder after each validation of pretraining to the folder ``encoder`` of the run.
+    """Write the encoder after each validation of pretraining, and at its end, to the folder ``encoder`` of the run.
 
     It holds the family's ``…ForMaskedLM`` with its head, and the tokenizer. A trial run (``fast_dev_run``) writes none.
 
@@ -25,16 +25,32 @@ class EncoderFolder(Callback):
 
     def __init__(self) -> None:
         self.path: Path | None = None
+        self._step: int | None = None  # of the weights in it
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Refuse to replace a folder that is not of the run that resumes; without a logger it may be the user's."""
+        folder = _folder(trainer)
+        if trainer.is_global_zero and trainer.ckpt_path is None and folder.exists() and not _is_trial(trainer):
+            raise UserError(f"{folder}: exists already, and would be replaced by this run's encoder; move it.")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder = Path(trainer.log_dir or trainer.default_root_dir)  # read on every process, as Lightning broadcasts it
-        if not (trainer.is_global_zero and is_fit_validation(trainer)) or trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if is_fit_validation(trainer):
+            self._write_once(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write what no validation has written, as in a run without any."""
+        self._write_once(trainer, pl_module)
+
+    def _write_once(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        folder = _folder(trainer)
+        if not trainer.is_global_zero or _is_trial(trainer) or self._step == trainer.global_step:
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         try:
-            self._write(pl_module, data.state_dict()["tokenizer_files"], folder / NAME)
+            self._write(pl_module, data.state_dict()["tokenizer_files"], folder)
         except OSError as error:
-            raise UserError(f"{folder / NAME}: cannot be written ({error.strerror}).") from error
+            raise UserError(f"{folder}: cannot be written ({error.strerror}).") from error
+        self._step = trainer.global_step
 
     def _write(self, model: Any, tokenizer_files: dict[str, str], path: Path) -> None:
         with whole_folder(path) as folder:
@@ -50,3 +66,11 @@ class EncoderFolder(Callback):
                 for file in folder.iterdir():
                     os.replace(file, path / file.name)
         self.path = path
+
+
+def _folder(trainer: Trainer) -> Path:
+    return Path(trainer.log_dir or trainer.default_root_dir) / NAME  # called on every process: Lightning broadcasts it
+
+
+def _is_trial(trainer: Trainer) -> bool:
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]

@@ -160,6 +160,24 @@ def test_mistakes(folder: Path, words: list[str], message: str, capsys: pytest.C
     assert message in "".join(lines[-2:]), lines
 
 
+def test_a_run_without_validations_writes_its_encoder_too(folder: Path) -> None:
+    path = run(folder, "unmeasured", "--trainer.limit_val_batches", "0", "--trainer.max_steps", "2")
+    content = torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    loaded = load_encoder(str(path / "encoder"), pretrained=True, need_pooler=False).state_dict()
+    assert all(torch.equal(tensor, content[f"encoder.{name}"]) for name, tensor in loaded.items())
+
+
+def test_a_folder_of_the_users_is_not_replaced(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "encoder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        run(folder, "unlogged", "--trainer.logger", "false")
+    assert "encoder: exists already" in capsys.readouterr().err
+    assert not list((tmp_path / "encoder").iterdir())
+
+
 def test_a_loss_that_is_not_finite_names_its_texts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         run(folder, "infinite", "--model.lr", "1e30", "--model.warmup_steps", "0")
