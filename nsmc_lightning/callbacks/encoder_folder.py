@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from transformers.utils import logging as transformers_logging
 
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import whole_folder
+from nsmc_lightning.model.weights import quiet
 from nsmc_lightning.run.loop import is_fit_validation
 
 NAME = "encoder"
@@ -54,9 +54,8 @@ class EncoderFolder(Callback):
 
     def _write(self, model: Any, tokenizer_files: dict[str, str], path: Path) -> None:
         with whole_folder(path) as folder:
-            transformers_logging.disable_progress_bar()
-            model.as_pretrained().save_pretrained(folder)
-            transformers_logging.enable_progress_bar()
+            with quiet():
+                model.as_pretrained().save_pretrained(folder)
             for name, text in tokenizer_files.items():
                 (folder / name).write_text(text, encoding="utf-8")
             mode = (folder / "config.json").stat().st_mode

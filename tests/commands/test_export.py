@@ -267,7 +267,7 @@ def test_mistakes_are_refused(
     assert {path.name for path in tmp_path.iterdir()} == {"other.ckpt", "file"}
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder that nobody can write")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder in which no user can write")
 def test_a_folder_that_cannot_be_written(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = refused(["--ckpt_path", str(run), "--output", "/proc/new"], capsys)
     assert "--output /proc/new: cannot be written" in error

@@ -22,7 +22,8 @@ What is known of each, and from where:
   "deberta.", heads lm_predictions.* and mask_predictions.*.
 * google/bert_uncased_L-4_H-512_A-8: vocab.txt alone; its config.json may be the original one, without model_type.
 
-Variants stand in for what is not known. ``embeddings.position_ids`` is a buffer that transformers 3 and 4 saved.
+Where a fact is not known, several variants are tried.
+``embeddings.position_ids`` is a buffer that transformers 3 and 4 saved.
 """
 
 import json
