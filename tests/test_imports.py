@@ -14,19 +14,21 @@ BELOW = {  # of each room, the rooms that it may import from, besides its own
     "errors": set(),
     "files": {"errors"},
     "signature": {"errors"},
+    "evaluation": set(),
     "data": LEAVES,
     "model": LEAVES,
     "checkpoint": {*LEAVES, "data", "model"},
     "classifier": {*LEAVES, "checkpoint", "data", "model"},
     "export": {*LEAVES, "checkpoint", "classifier", "data", "model"},
-    "run": {*LEAVES, "checkpoint", "data", "model"},
-    "callbacks": {*LEAVES, "run", "checkpoint", "data", "model"},
-    "commands": {*LEAVES, "checkpoint", "data", "model", "callbacks", "run", "classifier", "export"},
+    "run": {*LEAVES, "evaluation", "checkpoint", "data", "model"},
+    "callbacks": {*LEAVES, "evaluation", "run", "checkpoint", "data", "model"},
+    "commands": {*LEAVES, "evaluation", "checkpoint", "data", "model", "callbacks", "run", "classifier", "export"},
     "cli": {"errors", "commands"},
     "__init__": {"data", "model", "classifier"},
     "__main__": {"cli"},
 }
 RULES = ["data/clean.py", "data/split.py", "data/batch.py", "model/optim.py", "model/metrics.py"]
+RULES += [f"evaluation/{path.name}" for path in sorted((PACKAGE / "evaluation").glob("*.py"))]
 
 
 def imported(path: Path) -> set[str]:
