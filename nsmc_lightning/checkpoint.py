@@ -20,7 +20,7 @@ from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.family_head import stored_parts
 from nsmc_lightning.model.fast.kernels import choose_kernels, stored_kernels, use_kernels
 from nsmc_lightning.model.network import SequenceClassifier
-from nsmc_lightning.model.stored import ENCODER_CONFIG, stored_backbone
+from nsmc_lightning.model.stored import ENCODER_CONFIG, stored_backbone, stored_temperature
 from nsmc_lightning.types import MEASURES
 
 CLI_CONFIG = "cli_config"  # the command line's settings, YAML text
@@ -100,6 +100,11 @@ class Checkpoint:
     def global_step(self) -> int:
         """Number of optimizer steps before it was written."""
         return int(self.content["global_step"])
+
+    @property
+    def temperature(self) -> float:
+        """Of its calibrated probabilities."""
+        return stored_temperature(self.content)
 
     @property
     def dev_metrics(self) -> dict[str, float]:
@@ -222,6 +227,7 @@ class Checkpoint:
         encoder, family_head = stored_parts(self.backbone, pooling, self.num_outputs, weights)
         network = SequenceClassifier(encoder, self.num_outputs, pooling, family_head=family_head)
         network.load_state_dict({name: weights[name] for name in network.state_dict()})  # without training metrics
+        network.temperature = self.temperature
         kernels = stored_kernels(self.content, "float32") or choose_kernels(encoder, torch.float32)
         use_kernels(encoder, kernels)
         return network.eval()

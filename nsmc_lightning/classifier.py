@@ -10,7 +10,6 @@ from nsmc_lightning.data.batch import collate
 from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.encode import encode
 from nsmc_lightning.data.sampler import EvalSampler
-from nsmc_lightning.model.network import to_probabilities
 
 _MAX_TOKENS = 4096  # token slots in a batch
 
@@ -34,10 +33,10 @@ class Classifier:
 
     @torch.inference_mode()
     def probabilities(self, texts: Sequence[str]) -> Tensor:
-        """Probability of each class for each text, float32 (N, classes)."""
+        """Calibrated probability of each class for each text, float32 (N, classes)."""
         encoded = encode(self.tokenizer, [clean_text(text) for text in texts], self.max_length)
         result = torch.zeros(len(texts), len(self.labels))
         for rows in EvalSampler(encoded.lengths, _MAX_TOKENS):
             batch = collate(encoded, None, rows, int(self.tokenizer.pad_token_id))
-            result[batch.rows] = to_probabilities(self.network.classify(batch))
+            result[batch.rows] = self.network.probabilities(batch)
         return result

@@ -60,7 +60,8 @@ def _plain(key: str, value: Any, hint: Any) -> Any:
     if value is None and type(None) in kinds:
         return None
     for kind in kinds:
-        if get_origin(kind) is Literal and value not in get_args(kind):
+        alone = {*kinds} <= {kind, type(None)}  # otherwise another kind may take the value
+        if get_origin(kind) is Literal and alone and value not in get_args(kind):
             raise UserError(f"{key} {value!r}: give one of {', '.join(map(str, get_args(kind)))}.")
         # jsonargparse puts all its restricted numbers, its own and those made by it, in one module.
         if isinstance(kind, type) and kind.__module__ == Probability.__module__:

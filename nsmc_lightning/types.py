@@ -1,7 +1,7 @@
 """The contracts between the rooms of the package: batches from data to model, predictions back."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -55,10 +55,24 @@ class MaskedBatch(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The model's output for B reviews: ``rows`` int64 (B,) as in the batch; ``probabilities`` float32 (B, classes)."""
+    """The model's output for B reviews: ``rows`` int64 (B,) as in the batch; ``probabilities`` float32 (B, classes).
+
+    In test and prediction they are calibrated; in validation, which fits the temperature, they are not.
+    """
 
     rows: Tensor
     probabilities: Tensor
+
+
+@runtime_checkable
+class CountsLabels(Protocol):
+    """A data module that counts the classes that a module trains on."""
+
+    def label_counts(self) -> dict[str, int]:
+        """Return the training rows of each class, by its name, in the order of the classes.
+
+        It is called after ``setup("fit")``.
+        """
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,13 @@ def test_an_earlier_checkpoint_says_what_it_said(tmp_path: Path, monkeypatch: py
     torch.testing.assert_close(probabilities[:, 1], torch.tensor([*POSITIVE.values()]), rtol=0, atol=1e-5)
 
 
+def test_probabilities_are_those_of_the_checkpoint_s_temperature(tmp_path: Path) -> None:
+    content = torch.load(EARLIER, weights_only=True)
+    torch.save({**content, "temperature": 0.2}, tmp_path / "x.ckpt")
+    before, after = (Classifier(str(path)).probabilities([*POSITIVE]) for path in (EARLIER, tmp_path / "x.ckpt"))
+    torch.testing.assert_close(after, (before.log() / 0.2).softmax(1))
+
+
 def test_a_tokenizer_leaves_no_file_whatever_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     checkpoint = Checkpoint.read(str(EARLIER))
@@ -37,6 +44,7 @@ def test_a_tokenizer_leaves_no_file_whatever_its_names(tmp_path: Path, monkeypat
 
 def test_python_s_way_to_load_a_checkpoint_gives_the_same_network() -> None:
     network = Checkpoint.read(str(EARLIER)).network()
+    assert network.temperature == 1.0
     module = BertClassifierModule.load_from_checkpoint(EARLIER)
     for name, weight in network.state_dict().items():
         assert torch.equal(weight, module.state_dict()[name]), name

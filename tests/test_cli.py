@@ -168,15 +168,23 @@ def test_every_command_reads_averaged_weights(
     assert torch.load(last, weights_only=True)["callbacks"]["AverageWeights"] == {"updates": 8}
 
 
+def newest(folder: Path, name: str) -> Path:
+    return max(folder.rglob(name), key=lambda path: path.stat().st_mtime_ns)
+
+
 def test_two_processes_test_every_row_once(recipe: Path, folder: Path, best: str) -> None:
     # Processes of their own, as a user starts them: each rank runs the whole command.
     fit = ["fit", "--config", str(recipe), "--name=two", "--trainer.max_steps=2", "--trainer.limit_val_batches=2"]
-    test = ["test", "--ckpt_path", best, "--name=two", "--output", str(folder / "two.csv")]
+    perturbed = ["test", "--ckpt_path", best, "--data.perturb=typos", "--log_dir", str(folder / "perturbed")]
+    test = [*perturbed, "--name=two", "--output", str(folder / "two.csv")]
     for args in (fit, test):
         run = Run([*args, *TWO])
         assert run.end() == 0, run.stderr[-3000:]
     assert (folder / "logs" / "two" / "version_0" / "checkpoints" / "best.ckpt").is_file()
-    main(["test", "--ckpt_path", best, "--output", str(folder / "one.csv")])
+    found = [newest(folder, "robustness.json").read_text()]
+    main([*perturbed, "--output", str(folder / "one.csv")])
+    found.append(newest(folder, "robustness.json").read_text())
+    assert found[0] == found[1]
     pd.testing.assert_frame_equal(pd.read_csv(folder / "two.csv"), pd.read_csv(folder / "one.csv"), atol=1e-6)
 
 
@@ -236,6 +244,7 @@ def test_a_saved_config_beside_a_checkpoint_does_not_test_an_untrained_model(
 def test_values_beside_a_checkpoint_win_or_are_refused(best: str, capsys: pytest.CaptureFixture[str]) -> None:
     main(["test", "--ckpt_path", best, "--data.max_tokens=99", "--trainer.limit_test_batches=1"])
     assert "model.pooling" in refused(["test", "--ckpt_path", best, "--model.pooling=mean"], capsys)
+    assert "only test perturbs" in refused(["validate", "--ckpt_path", best, "--data.perturb=typos"], capsys)
     assert "model.lr" in refused(["fit", "--ckpt_path", best, "--model.lr=0.1"], capsys)
 
 

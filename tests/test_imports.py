@@ -16,7 +16,7 @@ BELOW = {  # of each room, the rooms that it may import from, besides its own
     "signature": {"errors"},
     "evaluation": set(),
     "data": LEAVES,
-    "model": LEAVES,
+    "model": {*LEAVES, "evaluation"},
     "checkpoint": {*LEAVES, "data", "model"},
     "classifier": {*LEAVES, "checkpoint", "data", "model"},
     "export": {*LEAVES, "checkpoint", "classifier", "data", "model"},

@@ -22,6 +22,7 @@ class Settings:
         num_labels: NumClasses = 2,
         pooling: Literal["cls", "mean"] = "cls",
         chosen: Literal["error", "skip"] | None = None,
+        weights: list[float] | Literal["balanced"] | None = None,
     ) -> None:
         self.received = dict(locals(), self=None)
 
@@ -69,6 +70,7 @@ def test_the_constructor_receives_plain_numbers_from_the_parser_too() -> None:
         "num_labels": int,
         "pooling": str,
         "chosen": type(None),
+        "weights": type(None),
     }
 
 

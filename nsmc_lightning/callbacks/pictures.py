@@ -58,7 +58,7 @@ class Pictures(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if trainer.sanity_checking or _tensorboard(trainer) is None:
+        if trainer.sanity_checking or dataloader_idx > 0 or _tensorboard(trainer) is None:
             return
         if self._confusion is None:
             self._confusion = _new_confusion(outputs.probabilities.shape[1]).to(outputs.probabilities.device)

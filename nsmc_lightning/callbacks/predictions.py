@@ -70,6 +70,8 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        if dataloader_idx > 0:  # the same rows, perturbed
+            return
         self._collected.append(Prediction(*(tensor.cpu() for tensor in outputs)))
 
     on_predict_batch_end = on_test_batch_end

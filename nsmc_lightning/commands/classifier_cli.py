@@ -63,6 +63,8 @@ class ClassifierCLI(EncoderCLI):
     # Building
 
     def settle(self, config: Namespace) -> None:
+        if self.command != "test" and config.data.perturb is not None:
+            raise UserError(f"data.perturb {config.data.perturb}: only test perturbs texts; leave it out.")
         if self.command == "fit":
             refuse_contradictions(config)
             self._refuse_resume(config)

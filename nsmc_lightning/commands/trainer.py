@@ -10,12 +10,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, Timer, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 
+from nsmc_lightning.callbacks.collapse import CollapseAlarm
 from nsmc_lightning.callbacks.encoder_folder import EncoderFolder
 from nsmc_lightning.callbacks.kernel_report import KernelReport
 from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.pretraining_summary import PretrainingSummary
 from nsmc_lightning.callbacks.progress import ProgressLines
+from nsmc_lightning.callbacks.robustness import Robustness
 from nsmc_lightning.callbacks.summary import Summary
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.errors import building_trainer
@@ -99,6 +101,8 @@ def classifier_run(config: Namespace, texts: Texts) -> Run:
         ValidateAtEnd(),  # after a Timer, which may end training; before stop and last, which ask what follows
         throughput,  # before what takes time and is not to be measured
         Pictures(),
+        CollapseAlarm(),
+        Robustness(),  # before the summary, whose table follows
         writer,  # before the summary, which names its file
         KernelReport(),
         *_learning_rates(config),

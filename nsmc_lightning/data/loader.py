@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,7 +12,10 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from nsmc_lightning.data.sampler import LengthGroupedSampler, StratifiedSampler, TrainSampler
+from nsmc_lightning.data.batch import ReviewDataset
+from nsmc_lightning.data.sampler import EvalSampler, LengthGroupedSampler, StratifiedSampler, TrainSampler
+from nsmc_lightning.errors import UserError
+from nsmc_lightning.types import Batch
 
 _B = TypeVar("_B")
 
@@ -38,6 +42,27 @@ def build_loader(dataset: Dataset[_B], sampler: Sampler[Any], num_workers: int) 
         persistent_workers=num_workers > 0,
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def build_eval_loaders(
+    datasets: Sequence[ReviewDataset], max_tokens: int, num_workers: int, trainer: Trainer
+) -> list[DataLoader[Batch]]:
+    """Build a trainer's loaders of datasets with the same rows, which put the same rows into each batch.
+
+    Args:
+        datasets: one, or several whose texts differ in length.
+        max_tokens: token slots in a batch, of every dataset.
+        num_workers: processes that build batches.
+        trainer: its process gets its share of the rows.
+
+    Raises:
+        UserError: there are fewer rows than processes.
+    """
+    if len(datasets[0]) < trainer.world_size:
+        raise UserError(f"{len(datasets[0])} rows for {trainer.world_size} processes: use fewer devices.")
+    longest = np.max([dataset.encoded.lengths for dataset in datasets], axis=0)
+    sampler = EvalSampler(longest, max_tokens, trainer.global_rank, trainer.world_size)
+    return [build_loader(dataset, sampler, num_workers) for dataset in datasets]
 
 
 def _exit_with_trainer_only(worker: int) -> None:

@@ -3,7 +3,7 @@
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
@@ -16,10 +16,11 @@ from nsmc_lightning.data.cache import TokenCache, token_key
 from nsmc_lightning.data.clean import clean_text, counts_table
 from nsmc_lightning.data.corpus import NSMC, Corpus, OnBadRows
 from nsmc_lightning.data.encode import EncodedPart, encode, encode_part
-from nsmc_lightning.data.loader import build_loader, build_train_sampler
+from nsmc_lightning.data.loader import build_eval_loaders, build_loader, build_train_sampler
+from nsmc_lightning.data.perturb import NAMES, Perturbation, perturb
 from nsmc_lightning.data.preflight import fitting_tokenizer
 from nsmc_lightning.data.resume import Place, order_of, place_in
-from nsmc_lightning.data.sampler import EvalSampler, StratifiedSampler, TrainSampler
+from nsmc_lightning.data.sampler import StratifiedSampler, TrainSampler
 from nsmc_lightning.data.tokenizer import tokenizer_files
 from nsmc_lightning.errors import UserError, report, warn
 from nsmc_lightning.files import default_cache_dir
@@ -54,6 +55,8 @@ class NSMCDataModule(LightningDataModule):
         encoding: encoding of the file to predict; the corpus has its own.
         on_bad_rows: what to do with unreadable rows of the file to predict: error, or skip, which warns and writes them
             without a label.
+        perturb: how test also measures its texts: without spaces or punctuation, with more laughter, typos or emoji, or
+            in decomposed Hangul (nfd); all for each of these.
         limits: what the model's encoder accepts, ``module.limits``; without it batches are padded, and the encoder is
             not compared with the tokenizer. Follows the model on the command line.
 
@@ -78,17 +81,21 @@ class NSMCDataModule(LightningDataModule):
         predict_path: str | None = None,
         encoding: str = "utf-8",
         on_bad_rows: OnBadRows = "error",
+        perturb: Literal["all", Perturbation] | None = None,
         limits: EncoderLimits | None = None,
     ) -> None:
         from nsmc_lightning.data.parts import Parts  # imports pandas, pyarrow and scikit-learn, which --help can spare
 
         super().__init__()
         # Plain types only, so that checkpoints load with weights_only=True; state_dict stores the corpus.
-        self.save_hyperparameters(ignore=["corpus", "limits"], logger=False)
+        self.save_hyperparameters(ignore=["corpus", "limits", "perturb"], logger=False)  # perturb: of one test only
         self.corpus = corpus or NSMC
         self.cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
         self.max_length = max_length
         self.limits = limits
+        self.perturbations: tuple[Perturbation, ...] = NAMES if perturb == "all" else (perturb,) if perturb else ()
+        self.changed_texts: dict[str, int] = {}
+        """How many test texts each perturbation changes, after cleaning."""
         self.tokenizer: PreTrainedTokenizerFast | None = None
         self.encoded: dict[str, EncodedPart] = {}
         self.datasets: dict[str, ReviewDataset] = {}
@@ -127,6 +134,9 @@ class NSMCDataModule(LightningDataModule):
         for part in _PARTS[stage]:
             if part not in self.datasets:
                 self.datasets[part] = self._dataset(part, self.tokenizer)
+        for name in self.perturbations if stage == "test" else ():
+            if name not in self.datasets:
+                self.datasets[name] = self._perturbed(name, self.tokenizer)
 
     def _dataset(self, part: str, tokenizer: PreTrainedTokenizerFast) -> ReviewDataset:
         pad_token_id = int(tokenizer.pad_token_id)
@@ -137,6 +147,14 @@ class NSMCDataModule(LightningDataModule):
         self.encoded[part] = encoded = self._encoded(part, tokenizer)
         self._report(part)
         return ReviewDataset(encoded.reviews, encoded.labels, pad_token_id)
+
+    def _perturbed(self, name: Perturbation, tokenizer: PreTrainedTokenizerFast) -> ReviewDataset:
+        """The test part as its texts would come with this perturbation: cleaned after it."""
+        texts = self.parts.rows("test")["text"].tolist()
+        perturbed = [clean_text(text) for text in perturb(texts, name)]
+        self.changed_texts[name] = sum(new != text for new, text in zip(perturbed, texts, strict=True))
+        labels = self.datasets["test"].labels
+        return ReviewDataset(encode(tokenizer, perturbed, self.max_length), labels, int(tokenizer.pad_token_id))
 
     def _encoded(self, part: str, tokenizer: PreTrainedTokenizerFast) -> EncodedPart:
         def make() -> EncodedPart:
@@ -156,6 +174,11 @@ class NSMCDataModule(LightningDataModule):
             report(f"{title}\n{counts_table(self.encoded[part].counts)}")
             if unknown := self.encoded[part].unknown:
                 warn(unknown)
+
+    def label_counts(self) -> dict[str, int]:
+        """Return the training rows of each class: see :class:`~nsmc_lightning.types.CountsLabels`."""
+        counts = np.bincount(self.encoded["train"].labels, minlength=self.corpus.num_labels)
+        return dict(zip(self.corpus.label_names, counts.tolist(), strict=True))
 
     # From tokens to batches
 
@@ -179,23 +202,21 @@ class NSMCDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """Return the dev part, every review once."""
-        return self._eval_loader("dev")
+        return self._eval_loaders("dev")[0]
 
-    def test_dataloader(self) -> DataLoader[Batch]:
-        """Return the test part, every review once."""
-        return self._eval_loader("test")
+    def test_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Return the test part, every review once; with ``perturb``, that and its perturbed texts."""
+        loaders = self._eval_loaders("test", *self.perturbations)
+        return loaders if self.perturbations else loaders[0]
 
     def predict_dataloader(self) -> DataLoader[Batch]:
         """Return the texts of ``predict_path``, every text once."""
-        return self._eval_loader("predict")
+        return self._eval_loaders("predict")[0]
 
-    def _eval_loader(self, part: str) -> DataLoader[Batch]:
+    def _eval_loaders(self, *names: str) -> list[DataLoader[Batch]]:
         assert self.trainer is not None
-        dataset, rank, world_size = self.datasets[part], self.trainer.global_rank, self.trainer.world_size
-        if len(dataset) < world_size:
-            raise UserError(f"{len(dataset)} rows for {world_size} processes: use fewer devices.")
-        sampler = EvalSampler(dataset.encoded.lengths, self.hparams["max_tokens"], rank, world_size)
-        return build_loader(dataset, sampler, self.hparams["num_workers"])
+        datasets = [self.datasets[name] for name in names]
+        return build_eval_loaders(datasets, self.hparams["max_tokens"], self.hparams["num_workers"], self.trainer)
 
     # Checkpoints and the run's record
 

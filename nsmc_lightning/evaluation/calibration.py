@@ -49,3 +49,15 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     found = minimize_scalar(cross_entropy, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
     return float(np.exp(found.x))
+
+
+def calibrating_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return :func:`fit_temperature`, or 1 where these rows determine none.
+
+    If all of them are right, the best temperature is 0, and every probability would be 0 or 1.
+
+    *Shape:* as for :func:`fit_temperature`.
+    """
+    if not np.isfinite(logits).all() or (logits.argmax(axis=1) == labels).all():
+        return 1.0
+    return fit_temperature(logits, labels)

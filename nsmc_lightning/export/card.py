@@ -158,6 +158,8 @@ def _settings(checkpoint: Checkpoint) -> list[tuple[str, Any]]:
     model = {key: settings["model"][key] for key in ("pooling", "loss", "dropout", "lr", "weight_decay", "schedule")}
     data = {key: settings["data"][key] for key in ("batch_size", "max_length")}
     rest = {"precision": settings["trainer"].get("precision"), "seed": settings["seed_everything"]}
+    if checkpoint.temperature != 1.0:
+        rest["temperature (fitted on dev, within the last layer)"] = f"{checkpoint.temperature:.4f}"
     known = {**model, **data, **rest, "optimizer steps": checkpoint.global_step, **run.get("versions", {})}
     return [(name, value) for name, value in known.items() if value is not None]
 

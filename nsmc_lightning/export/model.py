@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from nsmc_lightning.checkpoint import Checkpoint
@@ -15,6 +15,9 @@ from nsmc_lightning.model.backbone import load_classifier
 from nsmc_lightning.model.families import PADDED_POSITIONS, first_position
 from nsmc_lightning.model.family_head import FamilyHead, classifier_weights, take_encoder
 from nsmc_lightning.model.network import SequenceClassifier
+
+_LENGTH = 5  # tokens of the text that is tried
+_TOLERANCE = 1e-4  # of logits, a share of the largest
 
 
 class Exported(NamedTuple):
@@ -43,6 +46,12 @@ def family_model(checkpoint: Checkpoint, network: SequenceClassifier, tokenizer:
             f"transformers takes the token {first_position(config) - 1} of {config.model_type} encoders for padding."
         )
     exported = _with_weights(checkpoint, network)
+    if not _divide_logits(exported.model, network.temperature):
+        raise UserError(
+            f"--ckpt_path {checkpoint.path}: no export, as the last layer of transformers' classifier of "
+            f"{config.model_type} encoders cannot take the temperature.\n"
+            "`classify` and `predict` take this checkpoint as it is."
+        )
     _describe(exported.model, checkpoint, tokenizer)
     return exported
 
@@ -76,6 +85,27 @@ def _with_weights(checkpoint: Checkpoint, network: SequenceClassifier) -> Export
 def _two_rows(tensor: Tensor, like: Tensor) -> Tensor:
     """Put a row of zeros before the only row of a sigmoid's layer, which gives the logits (0, z)."""
     return tensor if tensor.shape == like.shape else torch.cat([torch.zeros_like(tensor), tensor])
+
+
+@torch.no_grad()
+def _divide_logits(model: PreTrainedModel, temperature: float) -> bool:
+    """Divide the last layer of the head, and so the logits; return whether a trial finds them divided."""
+    if temperature == 1.0:
+        return True
+    before = _logits(model)
+    encoder = f"{model.base_model_prefix}."
+    parts = model.named_modules()
+    layers = [part for name, part in parts if isinstance(part, nn.Linear) and not name.startswith(encoder)]
+    for parameter in layers[-1].parameters() if layers else ():
+        parameter.div_(temperature)
+    expected = before / temperature
+    tolerance = _TOLERANCE * max(1.0, float(expected.abs().max()))
+    return torch.allclose(_logits(model), expected, rtol=0, atol=tolerance)
+
+
+def _logits(model: PreTrainedModel) -> Tensor:
+    ids = torch.arange(_LENGTH)[None] % model.config.vocab_size
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
 
 
 def _describe(model: PreTrainedModel, checkpoint: Checkpoint, tokenizer: PreTrainedTokenizerFast) -> None:

@@ -1,6 +1,7 @@
 """The loss: cross-entropy over classes, or over the two sides of one sigmoid."""
 
 import math
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -29,6 +30,11 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
         weight = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.register_buffer("weight", weight, persistent=False)
+
+    def set_weight(self, class_weights: list[float]) -> None:
+        """Replace the weights of a loss that was built with some."""
+        assert self.weight is not None, "built without weights"
+        self.weight.copy_(torch.tensor(class_weights))
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Compute the weighted mean over a batch.
@@ -102,23 +108,44 @@ def r_drop_loss(loss: CrossEntropy, first: Tensor, second: Tensor, labels: Tenso
     return (loss(first, labels) + loss(second, labels)) / 2 + alpha / 4 * mean
 
 
+def balanced_weights(counts: Mapping[str, int]) -> list[float]:
+    """Return weights in inverse proportion to the classes' counts: scikit-learn's ``class_weight="balanced"``.
+
+    Args:
+        counts: training rows of each class, by its name.
+
+    Raises:
+        UserError: a class has none.
+    """
+    if missing := [name for name, count in counts.items() if not count]:
+        raise UserError(
+            f"model.class_weights balanced: no training row has the label {', '.join(missing)}.\n"
+            "Give numbers, one for each class, or a corpus without that label."
+        )
+    return [sum(counts.values()) / (len(counts) * count) for count in counts.values()]
+
+
 def build_loss(
     loss: Literal["cross_entropy", "binary_cross_entropy"],
     label_smoothing: float,
-    class_weights: list[float] | None,
+    class_weights: list[float] | Literal["balanced"] | None,
     num_labels: int,
 ) -> CrossEntropy:
-    """Build a loss by its name.
+    """Build a loss by its name; balanced weights are NaN until the training rows are counted.
 
     Raises:
         UserError: ``class_weights`` has not one weight for each class, or one that is not a positive number.
     """
+    kind = BinaryCrossEntropy if loss == "binary_cross_entropy" else CrossEntropy
+    if class_weights == "balanced":
+        return kind(label_smoothing, [math.nan] * num_labels)
     if class_weights is not None:
+        if isinstance(class_weights, str):
+            raise UserError(f"model.class_weights {class_weights}: give balanced, or a list of numbers.")
         if len(class_weights) != num_labels:
             raise UserError(
                 f"model.class_weights has {len(class_weights)} numbers for {num_labels} classes: give one each."
             )
         if not all(0 < weight < math.inf for weight in class_weights):
             raise UserError(f"model.class_weights is {class_weights}: each must be above 0.")
-    kind = BinaryCrossEntropy if loss == "binary_cross_entropy" else CrossEntropy
     return kind(label_smoothing, class_weights)

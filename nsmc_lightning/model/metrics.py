@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torchmetrics import Accuracy, F1Score, Metric, MetricCollection, Precision, Recall
+from torchmetrics.utilities import dim_zero_cat
 
 
 def build_metrics(num_labels: int) -> MetricCollection:
@@ -58,3 +60,32 @@ class WeightedMean(Metric):
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         """Move to another device with the module, but keep the dtype."""
         return super()._apply(lambda tensor: fn(tensor).to(tensor.dtype), exclude_state)
+
+
+class Logits(Metric):
+    """The logits and labels of all texts of all processes, in the order of their rows."""
+
+    full_state_update = False
+    rows: list[Tensor]
+    logits: list[Tensor]
+    labels: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("rows", "logits", "labels"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+
+    def update(self, rows: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch.
+
+        *Shape:* ``rows`` and ``labels`` int64 (B,); ``logits`` float32 (B, C).
+        """
+        self.rows.append(rows)
+        self.logits.append(logits)
+        self.labels.append(labels)
+
+    def compute(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logits, float32 (N, C), and the labels, int64 (N,)."""
+        rows, logits, labels = (dim_zero_cat(state).cpu().numpy() for state in (self.rows, self.logits, self.labels))
+        order = np.argsort(rows, kind="stable")
+        return logits[order], labels[order]

@@ -1,25 +1,29 @@
 """BertClassifierModule: how a SequenceClassifier is trained and measured."""
 
 from pathlib import Path
-from typing import IO, Any, Literal, Self
+from typing import IO, Any, Literal, Self, cast
 
+import numpy as np
 import torch
 from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from torch import Tensor
 
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, report
+from nsmc_lightning.evaluation.calibration import calibrating_temperature
+from nsmc_lightning.evaluation.scores import Answers, scores
 from nsmc_lightning.model.encoder_module import EncoderModule
 from nsmc_lightning.model.family_head import load_parts
 from nsmc_lightning.model.fast.compiled import CompiledForward
 from nsmc_lightning.model.fast.probe import padded_inputs
-from nsmc_lightning.model.loss import build_loss, r_drop_loss
-from nsmc_lightning.model.metrics import WeightedMean, build_metrics
+from nsmc_lightning.model.loss import balanced_weights, build_loss, r_drop_loss
+from nsmc_lightning.model.metrics import Logits, WeightedMean, build_metrics
 from nsmc_lightning.model.network import SequenceClassifier, forward_arguments, to_probabilities, twice
-from nsmc_lightning.model.stored import stored_backbone
+from nsmc_lightning.model.stored import CLASS_WEIGHTS, TEMPERATURE, stored_backbone, stored_temperature
 from nsmc_lightning.signature import Factor, NumClasses, Probability, checked_settings
-from nsmc_lightning.types import Batch, EncoderLimits, Prediction
+from nsmc_lightning.types import Batch, CountsLabels, EncoderLimits, Prediction
 
 
 # Inherits from the network instead of containing it: the names of its weights begin with encoder. and head.
@@ -37,7 +41,7 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         attention_dropout: dropout on the encoder's attention weights; None for that of its configuration, 0 is fastest.
         loss: cross_entropy, or binary_cross_entropy on one sigmoid output.
         label_smoothing: share of each label that is spread over all classes.
-        class_weights: weight of each class in the loss.
+        class_weights: weight of each class in the loss; balanced weighs all classes alike, by their training rows.
         r_drop: weight of R-Drop's divergence between two passes of each text; 0 for a single pass.
         lr: learning rate at the end of the warm-up.
         weight_decay: AdamW's, for all parameters but biases and norms.
@@ -62,7 +66,7 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         attention_dropout: Probability | None = None,
         loss: Literal["cross_entropy", "binary_cross_entropy"] = "cross_entropy",
         label_smoothing: Probability = 0.0,
-        class_weights: list[float] | None = None,
+        class_weights: list[float] | Literal["balanced"] | None = None,
         r_drop: NonNegativeFloat = 0.0,
         lr: PositiveFloat = 5e-5,
         weight_decay: NonNegativeFloat = 0.01,
@@ -89,8 +93,20 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         self.val_metrics = metrics.clone(prefix="val/")
         self.test_metrics = metrics.clone(prefix="test/")
         self.val_loss, self.test_loss = WeightedMean(), WeightedMean()
+        self.val_logits = Logits()
         self._compiled: CompiledForward | None = None
         self.example_input_array = _example_input(self.limits)
+
+    def setup(self, stage: str) -> None:
+        """Prepare the encoder, and for ``fit`` balanced class weights.
+
+        Raises:
+            UserError: ``class_weights`` is balanced, and the data module does not count the training rows, or finds a
+                class without any.
+        """
+        super().setup(stage)
+        if stage == "fit" and self.hparams["class_weights"] == "balanced":
+            self.loss.set_weight(_balanced_weights(getattr(self.trainer, "datamodule", None)))
 
     def compile_training(self, batch_size: int) -> None:
         """Compile the forward pass of training at its first packed batch of ``batch_size`` reviews, for its shape.
@@ -120,11 +136,13 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         else:
             logits = self.classify(batch)
             loss = self.loss(logits, batch.labels)
-        probabilities = to_probabilities(logits)
+        probabilities = to_probabilities(logits, self.temperature if stage == "test" else 1.0)
         getattr(self, f"{stage}_metrics").update(probabilities.argmax(dim=1), batch.labels)
         if stage != "train":
             # With the loss's own weights, the mean is that of all texts at once, however they are split into batches.
             getattr(self, f"{stage}_loss").update(loss, self.loss.total_weight(batch.labels))
+        if stage == "val":
+            self.val_logits.update(batch.rows, self.loss.class_logits(logits), batch.labels)
         return loss, Prediction(batch.rows, probabilities)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -142,13 +160,13 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         """Predict a batch, and count it in the dev metrics."""
         return self._step(batch, "val")[1]
 
-    def test_step(self, batch: Batch, batch_idx: int) -> Prediction:  # type: ignore[override]
-        """Predict a batch, and count it in the test metrics."""
-        return self._step(batch, "test")[1]
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:  # type: ignore[override]
+        """Predict a batch; the metrics count those of the first dataloader: others have the same texts, perturbed."""
+        return self.predict_step(batch, batch_idx) if dataloader_idx else self._step(batch, "test")[1]
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Prediction:
         """Predict a batch, without its labels."""
-        return Prediction(batch.rows, to_probabilities(self.classify(batch)))
+        return Prediction(batch.rows, self.probabilities(batch))
 
     # Metrics are logged once an epoch, as objects: Lightning computes them over all processes and resets them.
 
@@ -160,10 +178,19 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         """Log the metrics of the batches as they were trained on, with dropout."""
         self.log_dict(self.train_metrics)
 
+    def on_validation_epoch_start(self) -> None:
+        """Forget the logits of a validation that was interrupted."""
+        self.val_logits.reset()
+
     def on_validation_epoch_end(self) -> None:
-        """Log loss and metrics of the dev part."""
+        """Log loss and metrics of the dev part, and in ``fit`` calibrate on it, before a checkpoint is written."""
         self.log("val/loss", self.val_loss, prog_bar=True)
         self.log_dict(self.val_metrics)
+        logits, labels = self.val_logits.compute()  # on every process: it gathers them
+        self.val_logits.reset()
+        if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            self.temperature = calibrating_temperature(logits, labels)
+        self.log_dict(_calibration(logits, labels, self.temperature), sync_dist=True)  # equal on all processes
 
     def on_test_epoch_end(self) -> None:
         """Log loss and metrics of the test part."""
@@ -171,15 +198,21 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         self.log_dict(self.test_metrics)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Sum the training metrics over all processes."""
+        """Add the temperature and balanced class weights, and sum the training metrics over all processes."""
         super().on_save_checkpoint(checkpoint)
+        checkpoint[TEMPERATURE] = self.temperature
+        if self.hparams["class_weights"] == "balanced":
+            checkpoint[CLASS_WEIGHTS] = cast(Tensor, self.loss.weight).tolist()
         weights = checkpoint.get("state_dict", {})
         for key in [key for key in weights if key.startswith("train_metrics.")]:
             weights[key] = self.trainer.strategy.reduce(weights[key].clone(), reduce_op="sum")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the training metrics, which were summed over all processes, in the first process only."""
+        """Restore what was added; the training metrics, a sum over all processes, in the first process only."""
         super().on_load_checkpoint(checkpoint)
+        self.temperature = stored_temperature(checkpoint)
+        if self.hparams["class_weights"] == "balanced" and CLASS_WEIGHTS in checkpoint:
+            self.loss.set_weight(checkpoint[CLASS_WEIGHTS])
         if self.global_rank > 0:
             weights = checkpoint["state_dict"]
             weights |= {key: torch.zeros_like(weights[key]) for key in weights if key.startswith("train_metrics.")}
@@ -203,6 +236,29 @@ class BertClassifierModule(SequenceClassifier, EncoderModule):
         return super().load_from_checkpoint(
             checkpoint_path, map_location, hparams_file, strict, weights_only, **arguments
         )
+
+
+def _balanced_weights(data: object) -> list[float]:
+    """Return the class weights for the training rows of a data module."""
+    if not isinstance(data, CountsLabels):
+        raise UserError(
+            "model.class_weights balanced: needs a data module that counts the training rows.\n"
+            "Give Trainer.fit datamodule=NSMCDataModule(…), or the module a list of numbers."
+        )
+    counts = data.label_counts()
+    weights = balanced_weights(counts)
+    named = (f"{name} {weight:.4g}" for name, weight in zip(counts, weights, strict=True))
+    report(f"class weights: {', '.join(named)}")
+    return weights
+
+
+def _calibration(logits: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
+    """Return the temperature, and the calibration error of the dev part without it and with it, by logged name."""
+    before, after = (
+        scores(Answers(labels, to_probabilities(torch.from_numpy(logits), each).numpy()))["calibration_error"]
+        for each in (1.0, temperature)
+    )
+    return {"val/calibration_error": before, "val/calibration_error_after": after, "val/temperature": temperature}
 
 
 def _read_backbone(checkpoint: str | Path | IO[bytes], weights_only: bool | None) -> dict[str, Any]:

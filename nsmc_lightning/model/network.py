@@ -32,6 +32,7 @@ class SequenceClassifier(nn.Module):
     Attributes:
         limits: what the encoder accepts, for the data module.
         pooling: the vector of a text that the head reads: cls, pooler or mean.
+        temperature: T of the calibrated probabilities ``softmax(logits / T)`` (Guo et al. 2017, arXiv 1706.04599).
 
     Raises:
         UserError: the encoder fails on texts of a few tokens.
@@ -46,6 +47,7 @@ class SequenceClassifier(nn.Module):
         family_head: FamilyHead | None = None,
     ) -> None:
         super().__init__()
+        self.temperature = 1.0
         self.encoder = encoder
         self.head: ClassifierHead | FamilyHead
         if family_head is None:
@@ -83,6 +85,13 @@ class SequenceClassifier(nn.Module):
         """
         return self(*forward_arguments(batch))
 
+    def probabilities(self, batch: Batch) -> Tensor:
+        """Compute the calibrated probabilities of a batch.
+
+        *Shape:* float32 (B, classes).
+        """
+        return to_probabilities(self.classify(batch), self.temperature)
+
 
 def forward_arguments(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor, bool]:
     """Return the arguments of :meth:`SequenceClassifier.forward` for a batch."""
@@ -107,12 +116,12 @@ def twice(batch: Batch) -> Batch:
     )
 
 
-def to_probabilities(logits: Tensor) -> Tensor:
-    """Compute the softmax, or both sides of the sigmoid of a single logit, in float32.
+def to_probabilities(logits: Tensor, temperature: float = 1.0) -> Tensor:
+    """Compute the softmax of logits / temperature, or both sides of the sigmoid of a single logit, in float32.
 
     *Shape:* ``logits`` (B, C) of any float dtype; result float32 (B, C), or (B, 2) for C = 1.
     """
-    logits = logits.float()
+    logits = logits.float() / temperature
     if logits.shape[1] == 1:
         return torch.cat([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1)
     return torch.softmax(logits, dim=1)

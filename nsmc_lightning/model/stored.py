@@ -1,6 +1,7 @@
-"""The encoder's configuration in a checkpoint: written as the text of a ``config.json``, read as a backbone."""
+"""What a checkpoint holds of a model beside weights: its encoder's ``config.json``, read as a backbone; temperature."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import transformers
@@ -8,7 +9,10 @@ import transformers
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.backbone import takes_key
 
-ENCODER_CONFIG = "encoder_config"  # the checkpoint's key
+# The checkpoint's keys.
+ENCODER_CONFIG = "encoder_config"
+TEMPERATURE = "temperature"
+CLASS_WEIGHTS = "class_weights"  # only of balanced ones
 
 
 def config_text(config: transformers.PretrainedConfig) -> str:
@@ -31,3 +35,8 @@ def stored_backbone(checkpoint: dict[str, Any]) -> dict[str, Any]:
     keys = json.loads(checkpoint[ENCODER_CONFIG])
     default = transformers.AutoConfig.for_model(keys["model_type"])
     return {key: value for key, value in keys.items() if takes_key(default, key)}
+
+
+def stored_temperature(checkpoint: Mapping[str, Any]) -> float:
+    """Return the temperature; 1 in a checkpoint of an earlier version."""
+    return float(checkpoint.get(TEMPERATURE, 1.0))

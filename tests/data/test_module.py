@@ -21,13 +21,15 @@ from transformers import AutoTokenizer
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.data import parts as rows
+from nsmc_lightning.data.clean import clean_text
 from nsmc_lightning.data.corpus import Corpus, Label, Source
 from nsmc_lightning.data.demo.grammar import demo_rows
 from nsmc_lightning.data.module import NSMCDataModule
+from nsmc_lightning.data.perturb import NAMES, perturb
 from nsmc_lightning.data.split import normalise_for_matching
 from nsmc_lightning.data.tokenizer import train_tokenizer
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.types import Batch, EncoderLimits, Prediction
+from nsmc_lightning.types import Batch, CountsLabels, EncoderLimits, Prediction
 
 LABELS = [Label("0", "negative"), Label("1", "positive")]
 PACKS = EncoderLimits(vocab_size=400, max_length=None, pad_token_id=0, packs_rows=True)
@@ -145,6 +147,46 @@ def test_checkpoints_contain_no_limits(folder: Path) -> None:
     module.setup("fit")
     assert "limits" not in module.hparams
     assert "limits" not in module.state_dict()["settings"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_perturbed_texts_come_in_the_batches_of_the_clean_ones(folder: Path, processes: int) -> None:
+    module = data(folder, perturb="all", max_tokens=200)
+    module.setup("test")
+    rows = []
+    for rank in range(processes):
+        module.trainer = SimpleNamespace(global_rank=rank, world_size=processes)  # type: ignore[assignment]
+        clean, *perturbed = ([*each] for each in module.test_dataloader())
+        assert len(perturbed) == len(NAMES)
+        for name, batches in zip(NAMES, perturbed, strict=True):
+            for batch, other in zip(clean, batches, strict=True):
+                assert batch.rows.equal(other.rows)
+                assert batch.labels.equal(other.labels)
+                assert batch.input_ids.equal(other.input_ids) == (name == "nfd") or name == "no_punctuation"
+                assert other.input_ids.numel() <= 200
+        rows += torch.cat([batch.rows for batch in clean]).tolist()
+    assert sorted(rows) == [*range(len(module.parts.rows("test")))]
+
+
+def test_perturbed_texts_are_cleaned_after_it_and_changes_counted(folder: Path) -> None:
+    module = data(folder, perturb="typos")
+    module.setup("test")
+    texts = module.parts.rows("test")["text"].tolist()
+    expected = [clean_text(text) for text in perturb(texts, "typos")]
+    found = module.datasets["typos"].encoded
+    for row, text in enumerate(expected):
+        ids = module.tokenizer(text, truncation=True, max_length=module.max_length)["input_ids"]
+        assert found.tokens[found.offsets[row] : found.offsets[row + 1]].tolist() == ids
+    assert module.changed_texts == {"typos": sum(a != b for a, b in zip(texts, expected, strict=True))}
+    assert "perturb" not in {*module.hparams, *module.state_dict()["settings"]}
+
+
+def test_label_counts_are_those_of_the_training_rows(folder: Path) -> None:
+    module = data(folder)
+    module.setup("fit")
+    labels = module.parts.rows("train")["label"]
+    assert module.label_counts() == {"negative": (labels == 0).sum(), "positive": (labels == 1).sum()}
+    assert isinstance(module, CountsLabels)
 
 
 def test_the_test_part_does_not_depend_on_the_seed(folder: Path) -> None:

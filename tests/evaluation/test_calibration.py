@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from nsmc_lightning.evaluation.calibration import COLDEST, fit_temperature, reliability
+from nsmc_lightning.evaluation.calibration import COLDEST, calibrating_temperature, fit_temperature, reliability
 from nsmc_lightning.evaluation.scores import BINS, Answers
 
 
@@ -34,3 +34,11 @@ def test_reliability_of_two_bins() -> None:
     assert (found.rows[last], found.confidence[last], found.accuracy[last]) == pytest.approx((3, 0.95, 2 / 3))
     assert (found.rows[middle], found.confidence[middle], found.accuracy[middle]) == pytest.approx((1, 0.6, 0))
     assert np.isnan(found.accuracy[0])
+
+
+def test_rows_that_determine_no_temperature_leave_the_logits_as_they_are() -> None:
+    logits, labels = np.array([[3.0, 0.0], [0.5, 0.0], [0.0, 1.0]]), np.array([0, 0, 1])
+    assert calibrating_temperature(logits, labels) == 1.0  # all right
+    assert calibrating_temperature(np.where(logits == 3, np.inf, logits), 1 - labels) == 1.0
+    one_wrong = np.array([0, 1, 1])
+    assert calibrating_temperature(logits, one_wrong) == fit_temperature(logits, one_wrong) != 1.0

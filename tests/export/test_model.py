@@ -43,12 +43,12 @@ def trained(keys: dict[str, Any], pooling: Pooling, **settings: Any) -> tuple[Ch
 
 
 def largest_difference(exported: Exported, module: BertClassifierModule) -> float:
-    """Between the logits of the two, a sigmoid's as (0, z), relative to the largest."""
+    """Between the logits of the two, the network's calibrated and a sigmoid's as (0, z), relative to the largest."""
     generator = torch.Generator().manual_seed(0)
     texts = [torch.randint(2, 50, (length,), generator=generator) for length in LENGTHS]
     with torch.no_grad():
         expected: Tensor = module(*padded_inputs(texts, 0))
-        expected = F.pad(expected, (1, 0)) if expected.shape[1] == 1 else expected
+        expected = (F.pad(expected, (1, 0)) if expected.shape[1] == 1 else expected) / module.temperature
         found = torch.cat([exported.model(input_ids=text[None]).logits for text in texts])
     assert found.shape == expected.shape
     return float((found - expected).abs().max() / expected.abs().max())
@@ -79,6 +79,24 @@ def test_a_head_that_reads_the_mean(tmp_path: Path) -> None:
         pytest.skip("not in this version of transformers")
     checkpoint, module = trained(small("eurobert", classifier_pooling="mean"), "mean", num_labels=3)
     assert largest_difference(family_model(checkpoint, module, TOKENIZER), module) < 1e-5
+
+
+CALIBRATED: list[tuple[str, Pooling]] = [
+    *((name, "head") for name in ("bert", "roberta", "electra", "distilbert", "deberta-v2", "modernbert", "mpnet")),
+    *[("bert", "cls"), ("electra", "cls"), ("distilbert", "cls"), ("bert", "pooler"), ("albert", "pooler")],
+]
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy"])
+@pytest.mark.parametrize(("name", "pooling"), CALIBRATED)
+def test_the_last_layer_takes_the_temperature(name: str, pooling: Pooling, loss: str) -> None:
+    keys = TINY.get(name) or small(name, **({"pad_token_id": 1} if name == "mpnet" else {}))
+    checkpoint, module = trained(keys, pooling, loss=loss)
+    weights = {key: value.clone() for key, value in module.state_dict().items()}
+    for module.temperature in (0.05, 1.7, 20.0):
+        tokenizer: Any = SimpleNamespace(pad_token_id=keys.get("pad_token_id", 0))
+        assert largest_difference(family_model(checkpoint, module, tokenizer), module) < 1e-5
+    assert all(torch.equal(value, module.state_dict()[key]) for key, value in weights.items())
 
 
 def test_norms_of_large_weights_are_passed_on_too() -> None:

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.model.loss import BinaryCrossEntropy, CrossEntropy, build_loss, r_drop_loss
+from nsmc_lightning.model.loss import BinaryCrossEntropy, CrossEntropy, balanced_weights, build_loss, r_drop_loss
 
 SETTINGS = [(0.0, None), (0.1, None), (0.0, [0.3, 2.0]), (0.2, [0.3, 2.0])]
 
@@ -130,3 +131,21 @@ def test_half_precision_logits_and_weights_cost_in_float32(batch: tuple[torch.Te
 def test_bad_weights_are_refused(weights: list[float]) -> None:
     with pytest.raises(UserError, match=r"model\.class_weights"):
         build_loss("cross_entropy", 0.0, weights, num_labels=2)
+
+
+def test_balanced_weights_are_scikit_learns() -> None:
+    labels = np.repeat([0, 1, 2], [700, 20, 3])
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert balanced_weights({"a": 700, "b": 20, "c": 3}) == pytest.approx(expected.tolist())
+    loss = build_loss("cross_entropy", 0.0, "balanced", num_labels=3)
+    assert loss(torch.zeros(1, 3), torch.tensor([0])).isnan()  # until the rows are counted
+    loss.set_weight([1.0, 2.0, 3.0])
+    logits = torch.eye(3)
+    torch.testing.assert_close(
+        loss(logits, torch.arange(3)), nn.CrossEntropyLoss(torch.tensor([1.0, 2, 3]))(logits, torch.arange(3))
+    )
+
+
+def test_a_class_without_training_rows_has_no_balanced_weight() -> None:
+    with pytest.raises(UserError, match=r"model\.class_weights balanced: .*neutral.*\nGive"):
+        balanced_weights({"negative": 3, "neutral": 0, "positive": 4})

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-from nsmc_lightning.model.metrics import WeightedMean, build_metrics
+from nsmc_lightning.model.metrics import Logits, WeightedMean, build_metrics
 
 
 def reference(labels: np.ndarray, predictions: np.ndarray, num_labels: int) -> dict[str, float]:
@@ -69,3 +69,16 @@ def test_weighted_mean_shows_what_is_not_a_number() -> None:
     mean.update(torch.tensor(torch.nan), torch.tensor(1.0))
     mean.update(torch.tensor(1.0), torch.tensor(1.0))
     assert mean.compute().isnan()
+
+
+@pytest.mark.parametrize("sizes", [[1], [3, 1, 4]])
+def test_logits_come_in_the_order_of_their_rows(sizes: list[int]) -> None:
+    rows = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(0))
+    metric = Logits()
+    for part in rows.split(sizes):
+        metric.update(part, torch.stack([part.float(), -part.float()], dim=1), part % 3)
+    logits, labels = metric.compute()
+    expected = np.arange(sum(sizes))
+    np.testing.assert_array_equal(logits, np.stack([expected, -expected], axis=1))
+    np.testing.assert_array_equal(labels, expected % 3)
+    assert not metric.state_dict()

@@ -18,6 +18,7 @@ from torch._dynamo.testing import CompileCounter
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
+from torchmetrics.classification import MulticlassCalibrationError
 from transformers import AutoConfig
 
 from nsmc_lightning.data.batch import ReviewDataset, row_shape
@@ -39,6 +40,7 @@ pytestmark = [
 ]
 
 SIZES = [4, 3, 4, 1, 4, 2, 4, 4]
+CALIBRATION = {"val/calibration_error", "val/calibration_error_after", "val/temperature"}
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
@@ -324,7 +326,8 @@ def test_epoch_loss_and_metrics_are_those_of_all_texts_at_once(
     predictions = to_probabilities(logits).argmax(1)
     average = "binary" if module.hparams["num_labels"] == 2 else "macro"
     prefix = "val" if stage == "validate" else "test"
-    assert set(found) == {f"{prefix}/{name}" for name in ("loss", "accuracy", "f1", "precision", "recall")}
+    calibration = CALIBRATION if stage == "validate" else set()
+    assert {*found} - calibration == {f"{prefix}/{name}" for name in ("loss", "accuracy", "f1", "precision", "recall")}
     assert found[f"{prefix}/loss"] == pytest.approx(module.loss(logits, labels).item(), abs=1e-6)
     assert found[f"{prefix}/accuracy"] == pytest.approx((predictions == labels).float().mean().item(), abs=1e-6)
     assert found[f"{prefix}/f1"] == pytest.approx(f1_score(labels, predictions, average=average), abs=1e-6)
@@ -363,7 +366,7 @@ def test_logged_names(bert: dict[str, Any], tmp_path: Path) -> None:
     header = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()[0].split(",")
     measures = ("accuracy", "f1", "precision", "recall")
     names = {f"{stage}/{name}" for stage in ("train", "val") for name in (*measures, "loss")}
-    assert set(header) == names | {"epoch", "step"}
+    assert set(header) == names | CALIBRATION | {"epoch", "step"}
 
 
 @pytest.mark.parametrize("options", [{"num_labels": 3}, {"loss": "binary_cross_entropy"}])
@@ -393,6 +396,180 @@ def test_validation_and_test_steps_return_predictions(bert: dict[str, Any]) -> N
         rows, probabilities = step(batch, 0)
         assert torch.equal(rows, batch.rows)
         assert probabilities.shape == (3, 2)
+
+
+def test_other_dataloaders_of_a_test_are_predicted_and_not_counted(bert: dict[str, Any], tmp_path: Path) -> None:
+    module, tested = BertClassifierModule(bert), trainer(tmp_path)
+    clean, others = make_batches(SIZES), make_batches(SIZES, seed=1)
+    alone = tested.test(module, loader(clean), verbose=False)[0]
+    both = tested.test(module, [loader(clean), loader(others)], verbose=False)
+    assert both[0] == both[1] == alone
+
+
+# Calibration
+
+
+class Saver(Callback):
+    """Writes a checkpoint after each batch, and after each validation, with the logits and the labels of that."""
+
+    def __init__(self, folder: Path, batches: list[Batch]) -> None:
+        self.folder, self.batches = folder, batches
+        self.at_start: float | None = None
+        self.dev: list[tuple[Tensor, Tensor]] = []
+        self.metrics: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.at_start = pl_module.temperature  # type: ignore[assignment]
+
+    def on_train_batch_end(self, trainer: Trainer, *rest: Any) -> None:
+        trainer.save_checkpoint(self.folder / f"step-{trainer.global_step}.ckpt")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self.dev.append(whole(self.batches, pl_module))  # type: ignore[arg-type]
+            self.metrics.append({name: value.item() for name, value in trainer.callback_metrics.items()})
+            trainer.save_checkpoint(self.folder / f"validation-{len(self.dev)}.ckpt")
+
+
+def noisy_batches(sizes: list[int], num_labels: int, seed: int) -> list[Batch]:
+    """Texts whose first token tells the class of most of them."""
+    random = torch.Generator().manual_seed(seed)
+    batches = []
+    for batch in make_batches(sizes, num_labels, seed):
+        assert batch.labels is not None
+        told = torch.rand(len(batch.rows), generator=random) < 0.8
+        batches.append(batch._replace(labels=torch.where(told, batch.input_ids[:, 0] * num_labels // 50, batch.labels)))
+    return batches
+
+
+def temperature_in(path: Path) -> float:
+    return torch.load(path, weights_only=True)["temperature"]
+
+
+def reference_temperature(logits: Tensor, labels: Tensor) -> float:
+    """Minimize the cross-entropy by L-BFGS, as the code of Guo et al. does."""
+    log_temperature = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_temperature], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(logits.double() / log_temperature.exp(), labels)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return math.exp(log_temperature.item())
+
+
+@pytest.mark.parametrize("options", [{"num_labels": 3}, {"loss": "binary_cross_entropy"}])
+def test_each_validation_fits_the_temperature_of_its_checkpoint(
+    bert: dict[str, Any], tmp_path: Path, options: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    module = BertClassifierModule(bert, lr=1e-2, **options)
+    classes = options.get("num_labels", 2)
+    train, dev = noisy_batches([16] * 20, classes, seed=0), noisy_batches([16, 3, 16, 5], classes, seed=1)
+    saver = Saver(tmp_path, dev)
+    trainer(tmp_path, max_epochs=2, callbacks=[saver]).fit(module, loader(train), loader(dev))
+    assert saver.at_start == 1.0  # after the sanity check
+    temperatures = [temperature_in(tmp_path / f"validation-{number}.ckpt") for number in (1, 2)]
+    between = [temperature_in(tmp_path / f"step-{step}.ckpt") for step in (1, 20, 21, 40)]
+    assert between == [1.0, 1.0, temperatures[0], temperatures[0]]
+    assert module.temperature == temperatures[1] != temperatures[0]
+    for (logits, labels), temperature, metrics in zip(saver.dev, temperatures, saver.metrics, strict=True):
+        logits = F.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
+        assert temperature == pytest.approx(reference_temperature(logits, labels), rel=1e-3)
+        assert metrics["val/temperature"] == pytest.approx(temperature)
+        assert metrics["val/loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), abs=1e-5)
+        for name, each in (("calibration_error", 1.0), ("calibration_error_after", temperature)):
+            error = MulticlassCalibrationError(logits.shape[1], n_bins=15, norm="l1")
+            expected = error((logits / each).softmax(1), labels).item()
+            assert metrics[f"val/{name}"] == pytest.approx(expected, abs=1e-5)
+
+
+@torch.inference_mode()
+def test_test_and_prediction_are_calibrated_and_validation_is_not(bert: dict[str, Any], tmp_path: Path) -> None:
+    module, (batch,) = BertClassifierModule(bert), make_batches([6])
+    before, _ = module.eval()._step(batch, "test")
+    module.temperature = 3.0
+    trainer(tmp_path).validate(module, loader([batch]), verbose=False)
+    assert module.temperature == 3.0  # fitted in fit alone
+    logits, _ = whole([batch], module)
+    after, tested = module._step(batch, "test")
+    assert torch.equal(before, after)
+    for found, temperature in (
+        (tested, 3.0),
+        (module.predict_step(batch, 0), 3.0),
+        (module.validation_step(batch, 0), 1.0),
+    ):
+        torch.testing.assert_close(found.probabilities, (logits / temperature).softmax(1))
+
+
+def test_a_resumed_run_has_the_temperature_of_one_that_was_not_interrupted(
+    bert: dict[str, Any], tmp_path: Path
+) -> None:
+    def fit(folder: str, epochs: int, ckpt_path: Path | None = None, **settings: Any) -> float:
+        torch.manual_seed(0)
+        module = BertClassifierModule({**bert, **NO_DROPOUT}, dropout=0.0, lr=1e-2, schedule="constant")
+        (tmp_path / folder).mkdir()
+        fitted = trainer(tmp_path, max_epochs=epochs, callbacks=[Saver(tmp_path / folder, dev)], **settings)
+        fitted.fit(module, loader(make_batches(SIZES)), loader(dev), ckpt_path=ckpt_path, weights_only=True)
+        return module.temperature
+
+    dev = make_batches([16, 3, 16, 5], seed=1)
+    undisturbed = fit("whole", 2)
+    assert fit("resumed", 2, tmp_path / "whole" / "validation-1.ckpt") == undisturbed
+    first = temperature_in(tmp_path / "whole" / "validation-1.ckpt")
+    unvalidated = fit("unvalidated", 2, tmp_path / "whole" / "validation-1.ckpt", limit_val_batches=0)
+    assert unvalidated == first != undisturbed
+    assert BertClassifierModule.load_from_checkpoint(tmp_path / "whole" / "step-12.ckpt").temperature == first
+
+
+# Balanced class weights
+
+
+class CountedData(LightningDataModule):
+    """Batches of which the module learns how often each class occurs."""
+
+    def __init__(self, **counts: int) -> None:
+        super().__init__()
+        self.counts = counts
+
+    def label_counts(self) -> dict[str, int]:
+        return self.counts
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return loader(make_batches(SIZES))
+
+    val_dataloader = test_dataloader = train_dataloader
+
+
+def test_balanced_class_weights_are_those_of_the_training_rows_also_without_data(
+    bert: dict[str, Any], tmp_path: Path
+) -> None:
+    module, recorder, data = BertClassifierModule(bert, class_weights="balanced"), LossRecorder(), CountedData(a=1, b=3)
+    weights = [2.0, 2 / 3]
+    fitted = trainer(tmp_path, callbacks=[recorder])
+    fitted.fit(module, datamodule=data)
+    logits, labels = whole(make_batches(SIZES), module)
+    expected = F.cross_entropy(logits, labels, torch.tensor(weights)).item()
+    assert fitted.callback_metrics["val/loss"].item() == pytest.approx(expected, abs=1e-6)
+    fitted.save_checkpoint(tmp_path / "x.ckpt")
+    again = BertClassifierModule.load_from_checkpoint(tmp_path / "x.ckpt", weights_only=True)
+    assert again.loss.weight.tolist() == pytest.approx(weights)
+    (measured,) = trainer(tmp_path).test(again, loader(make_batches(SIZES)), verbose=False)
+    assert measured["test/loss"] == pytest.approx(expected, abs=1e-6)
+    resumed = BertClassifierModule(bert, class_weights="balanced")  # other rows do not change a run's loss
+    trainer(tmp_path, max_epochs=2).fit(resumed, datamodule=CountedData(a=9, b=1), ckpt_path=tmp_path / "x.ckpt")
+    assert resumed.loss.weight.tolist() == pytest.approx(weights)
+
+
+def test_balanced_class_weights_need_rows_of_each_class(bert: dict[str, Any], tmp_path: Path) -> None:
+    module = BertClassifierModule(bert, class_weights="balanced")
+    with pytest.raises(UserError, match=r"class_weights balanced: .*\n.*datamodule="):
+        trainer(tmp_path).fit(module, loader(make_batches(SIZES)))
+    with pytest.raises(UserError, match=r"class_weights balanced: no training row has the label b"):
+        trainer(tmp_path).fit(module, datamodule=CountedData(a=1, b=0))
 
 
 # Checkpoints
@@ -648,6 +825,7 @@ def test_two_processes_measure_as_one(bert: dict[str, Any], tmp_path: Path) -> N
     found = {name: value.item() for name, value in two.callback_metrics.items()}
     assert found["val/loss"] == pytest.approx(module.loss(logits, labels).item(), abs=1e-6)
     assert found["val/accuracy"] == pytest.approx((logits.argmax(1) == labels).float().mean().item(), abs=1e-6)
+    assert found["val/temperature"] == pytest.approx(reference_temperature(logits, labels), rel=1e-3)
 
 
 # Bad values
@@ -666,7 +844,7 @@ def test_two_processes_measure_as_one(bert: dict[str, Any], tmp_path: Path) -> N
         ("warmup_ratio", [-0.1, 1.1]),
         ("warmup_steps", [-1]),
         ("num_labels", [1, 0]),
-        ("class_weights", [[1.0], [0.0, 1.0]]),
+        ("class_weights", [[1.0], [0.0, 1.0], "balancd"]),
         ("r_drop", [-0.1]),
         ("pooling", ["max"]),
         ("schedule", ["step"]),

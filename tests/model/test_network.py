@@ -20,6 +20,13 @@ def test_forward_is_one_graph(bert: dict[str, Any]) -> None:
     assert list(network.state_dict()) == names
 
 
+def test_probabilities_are_calibrated() -> None:
+    logits = torch.tensor([[-3.0, 1.0, 0.5], [2.0, 0.5, 0.0]])
+    torch.testing.assert_close(to_probabilities(logits, 2.5), F.softmax(logits / 2.5, dim=1))
+    sigmoid = torch.sigmoid(logits[:, :1] / 2.5)
+    torch.testing.assert_close(to_probabilities(logits[:, :1], 2.5), torch.cat([1 - sigmoid, sigmoid], dim=1))
+
+
 def test_probabilities_of_one_logit_are_those_of_two() -> None:
     one, two = torch.tensor([[-3.0], [0.5], [90.0]]), torch.tensor([[0.0, -3.0], [0.0, 0.5], [0.0, 90.0]])
     torch.testing.assert_close(to_probabilities(one), F.softmax(two, dim=1))
