@@ -40,7 +40,7 @@ class CollapseAlarm(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Count labels and predicted classes, where they are: the first row and the second of (2, classes)."""
-        if is_fit_validation(trainer):
+        if is_fit_validation(trainer) and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             classes = outputs.probabilities.shape[1]
             both = torch.stack([batch.labels, outputs.probabilities.argmax(dim=1)])
             counts = F.one_hot(both, classes).sum(dim=1)
@@ -85,7 +85,8 @@ def likely_cause(taken: str, rows: Mapping[str, int], steps: int, settings: Mapp
         return f"Likely cause: {share:.0%} of the texts are of that class; give --model.class_weights balanced."
     if steps < _FEW_STEPS:
         return (
-            f"Likely cause: {steps} steps are few; if this lasts, give a smaller --model.lr (now {settings['lr']:g})."
+            f"Likely cause: {steps} steps are few; if this lasts, give a smaller --model.lr (now {settings['lr']:g}), or "
+            "train longer."
         )
     key = "warmup_ratio" if settings["warmup_steps"] is None else "warmup_steps"
     return (

@@ -86,6 +86,7 @@ def test_classes_that_are_not_predicted_are_named_with_their_texts(
 def test_a_class_without_dev_texts_is_not_missed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert not warnings_of(tmp_path, caplog, [0, 1, 0], [0, 1, 1])
     assert not warnings_of(tmp_path, caplog, LABELS, [0] * 9, limit_val_batches=0)
+    assert not warnings_of(tmp_path, caplog, LABELS, [0] * 9, fast_dev_run=True)
 
 
 def test_other_validations_are_not_judged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -103,7 +103,7 @@ def compare(run: Path, whole: Path) -> None:
     for name in ("last.ckpt", "best.ckpt"):
         ours, theirs = (torch.load(folder / "checkpoints" / name, weights_only=True) for folder in (run, whole))
         assert ours.keys() == theirs.keys()
-        for key in ("state_dict", TRAINED, "optimizer_states", "lr_schedulers", "epoch", "global_step"):
+        for key in ("state_dict", TRAINED, "temperature", "optimizer_states", "lr_schedulers", "epoch", "global_step"):
             same(ours.get(key), theirs.get(key), f"{name}.{key}")
     tables = []
     for folder in (run, whole):
