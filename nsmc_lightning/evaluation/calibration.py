@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from nsmc_lightning.evaluation.scores import BINS, Answers, bin_of
 
@@ -49,3 +49,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     found = minimize_scalar(cross_entropy, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
     return float(np.exp(found.x))
+
+
+def without_temperature(answers: Answers, temperature: float) -> Answers:
+    """Return the probabilities of the logits themselves, from those of the logits divided by ``temperature``."""
+    with np.errstate(divide="ignore"):  # probabilities may be rounded to 0
+        logits = np.log(answers.probabilities.astype(np.float64)) * temperature
+    return Answers(answers.labels, softmax(logits, axis=1))

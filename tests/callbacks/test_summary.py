@@ -16,7 +16,7 @@ def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint(
     throughput: Any = SimpleNamespace(rates={"train/mfu": 0.2345, "val/mfu": 0.5})
     best: Any = SimpleNamespace(best_model_path="my run/best.ckpt")
     nothing: Any = None
-    summary = Summary(record, throughput, nothing, best, None)
+    summary = Summary(record, throughput, nothing, nothing, best, None)
     trainer: Any = SimpleNamespace(is_global_zero=True, logger=None)
     summary.on_fit_end(trainer, nothing)
     printed = capsys.readouterr().out
