@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -155,5 +156,5 @@ def mistakes_section(mistakes: Sequence[Mistake]) -> Section:
 
 
 def _escaped(cell: str) -> str:
-    """Keep what means something in Markdown or HTML as it is written."""
-    return cell if cell == "---" else re.sub(r"([\\`*_{}\[\]<>|~#&])", r"\\\1", " ".join(cell.split()))
+    """Escape what means something in HTML, or in Markdown within a line."""
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(" ".join(cell.split()), quote=False))

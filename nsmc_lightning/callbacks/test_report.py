@@ -12,6 +12,7 @@ import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from nsmc_lightning.callbacks.breakdown import Breakdown
 from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.report_tables import (
     Baseline,
@@ -22,7 +23,6 @@ from nsmc_lightning.callbacks.report_tables import (
     print_report,
     sections,
 )
-from nsmc_lightning.callbacks.test_parts import TestParts
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import whole_file
 
@@ -53,8 +53,6 @@ class TestReport(Callback):
         path: the file that was written; None before.
     """
 
-    __test__ = False  # for pytest, which takes a class of this name for tests
-
     def __init__(
         self,
         writer: PredictionWriter,
@@ -72,7 +70,7 @@ class TestReport(Callback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         rows, answers = _in_order(data.parts.rows("test"), *self.writer.gathered)
-        tested = TestParts(data.parts, rows)
+        tested = Breakdown(data.parts, rows)
         notes = [*_cut(len(rows), len(data.parts.rows("test"))), *tested.notes]
         temperature = float(getattr(pl_module, "temperature", 1.0))
         report = _report(answers, data.corpus.label_names, tested, temperature)
@@ -96,7 +94,7 @@ def _in_order(frame: pd.DataFrame, numbers: np.ndarray, probabilities: np.ndarra
     return rows, Answers(rows["label"].to_numpy(np.int64), probabilities[order])
 
 
-def _report(answers: Answers, labels: list[str], tested: TestParts, temperature: float) -> Report:
+def _report(answers: Answers, labels: list[str], tested: Breakdown, temperature: float) -> Report:
     from nsmc_lightning.evaluation.report import build_report
 
     return build_report(answers, labels, tested.parts, tested.clusterings, temperature)

@@ -67,7 +67,7 @@ class Corpus:
         group_column: name or number of a column whose equal values group rows that are alike, such as the movie of a
             review, for the intervals of a test; None for rows without groups.
         group_files: csv, tsv, jsonl or parquet files below the data directory with ``id_column`` and ``group_column``;
-            empty if ``group_column`` is in the corpus's own files. Where files are missing, a test leaves groups out.
+            empty if ``group_column`` is in the corpus's own files. What is missing is no error: tests leave groups out.
         encoding: encoding of the files, by Python's name; utf-8 may begin with a byte order mark.
         header: whether the first line of a tsv or csv names the columns.
         repair_quotes: undo a second layer of CSV quoting in the published files (NSMC).
@@ -76,8 +76,7 @@ class Corpus:
         korean_unit: the word for one text in Korean output.
 
     Raises:
-        UserError: there are fewer than two different labels, a file would be downloaded to outside of the cache, or
-            there is no column to read groups by.
+        UserError: there are fewer than two different labels, or a file would be downloaded to outside of the cache.
     """
 
     name: str
@@ -104,10 +103,6 @@ class Corpus:
             each = [getattr(label, what) for label in self.labels]
             if len(each) < 2 or len(set(each)) < len(each):
                 raise UserError(f"corpus {self.name}: labels need two or more different {what}s, not {each}.")
-        if self.group_files and (self.group_column is None or not isinstance(self.id_column, str)):
-            raise UserError(f"corpus {self.name}: group_files need a group_column, and an id_column that has a name.")
-        if self.group_column is not None and self.format == "folders" and not self.group_files:
-            raise UserError(f"corpus {self.name}: texts in folders have no group_column; give group_files with ids.")
         if not stays_below(self.name) or len(PureWindowsPath(self.name).parts) > 1:
             raise UserError(f"corpus.name {self.name!r}: give a plain folder name, for its folder in the cache.")
         for part, source in {"train": self.train, "dev": self.dev, "test": self.test}.items():

@@ -30,7 +30,8 @@ class Groups:
             rows: columns ``id``, ``line`` and ``part``: train, dev or test.
 
         Raises:
-            UserError: a file is missing or broken, lacks a column, or gives an id two groups.
+            UserError: a file is missing or broken, lacks a column, or gives an id two groups; or the corpus does not
+            say where groups are.
         """
         if self.parts.corpus.group_files:
             self._by_id = self._by_id or self._read_group_files()
@@ -42,7 +43,8 @@ class Groups:
         corpus, found = self.parts.corpus, dict[str, str]()
         if self.parts.data_dir is None:
             raise UserError(f"there is no data.data_dir with {' and '.join(corpus.group_files)}.")
-        assert corpus.id_column is not None, "Corpus refuses group files without one"
+        if not isinstance(corpus.id_column, str):
+            raise UserError("data.corpus.group_files need an id_column that has a name.")
         for path in (self.parts.data_dir / file for file in corpus.group_files):
             kind = BY_ENDING.get(path.suffix.lower())
             if kind is None:
@@ -54,7 +56,8 @@ class Groups:
 
     def _read_own_file(self, part: str) -> dict[int, str]:
         corpus = self.parts.corpus
-        assert corpus.format != "folders", "Corpus refuses a group column of folders"
+        if corpus.format == "folders":
+            raise UserError("texts in folders have no columns: give data.corpus.group_files.")
         rows = self._rows(self.parts.path(part), corpus.format, corpus.header, None)
         return {line: group for line, _, group in rows if group is not None}
 

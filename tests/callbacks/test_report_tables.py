@@ -23,7 +23,7 @@ LABELS = ["[bold]joy", "anger"]
 def report_of(temperature: float = 1.0, classes: int = 2, clusterings: int = 1) -> Report:
     random = np.random.default_rng(0)
     labels = np.arange(100) % classes
-    answers = Answers(labels, random.dirichlet(np.ones(classes), size=100) / 2 + np.eye(classes)[labels] / 2)
+    answers = Answers(labels, random.dirichlet(np.ones(classes), size=100) * 0.6 + 0.4 * np.eye(classes)[labels])
     parts = {"length": {"1–10": np.arange(100) < 50, "none": np.zeros(100, dtype=bool)}}
     clusters = {"texts": np.arange(100), "movies": np.arange(100) // 2}
     names = LABELS if classes == 2 else [f"class {i}" for i in range(classes)]

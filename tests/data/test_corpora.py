@@ -139,14 +139,6 @@ def test_labels_must_be_two_or_more_and_different(values: list[str]) -> None:
 LABELS = [Label("0", "bad"), Label("1", "good")]
 
 
-def test_groups_need_something_to_be_read_by() -> None:
-    for settings in ({"id_column": "id"}, {"group_column": "movie"}, {"group_column": "movie", "id_column": 0}):
-        with pytest.raises(UserError, match="group_files need a group_column, and an id_column"):
-            Corpus("own", Source("train.tsv"), LABELS, group_files=["movies.csv"], **settings)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match=r"group_column; give group_files"):
-        Corpus("own", Source("train"), LABELS, format="folders", group_column="movie")
-
-
 @pytest.mark.parametrize("path", ["/x", "../x", "a/../../x", "a\\..\\..\\x", "C:x", "\\x", "", "."])
 def test_a_download_stays_in_the_cache(path: str) -> None:
     """A corpus may come from someone else, for example in a checkpoint."""

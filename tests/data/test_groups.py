@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -80,9 +81,18 @@ def test_a_table_that_cannot_be_used_is_named(content: str | None, message: str,
         Groups(parts).of(parts.rows("test"))
 
 
-def test_tables_need_a_folder_and_an_ending() -> None:
-    rows = pd.DataFrame({"id": ["1"]})
-    with pytest.raises(UserError, match=r"no data\.data_dir with movies\.csv"):
-        Groups(parts_of(None, replace(OWN, group_files=["movies.csv"]))).of(rows)
-    with pytest.raises(UserError, match=r"movies\.xlsx: the ending decides"):
-        Groups(parts_of(Path("x"), replace(OWN, group_files=["movies.xlsx"]))).of(rows)
+@pytest.mark.parametrize(
+    ("folder_given", "change", "message"),
+    [
+        (False, {"group_files": ["movies.csv"]}, r"no data\.data_dir with movies\.csv"),
+        (True, {"group_files": ["movies.xlsx"]}, r"movies\.xlsx: the ending decides"),
+        (True, {"group_files": ["movies.csv"], "id_column": None}, "group_files need an id_column"),
+        (True, {"format": "folders"}, "folders have no columns"),
+    ],
+)
+def test_settings_that_do_not_say_where_groups_are(
+    folder_given: bool, change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    rows = pd.DataFrame({"id": ["1"], "line": [1], "part": ["test"]})
+    with pytest.raises(UserError, match=message):
+        Groups(parts_of(tmp_path if folder_given else None, replace(OWN, **change))).of(rows)

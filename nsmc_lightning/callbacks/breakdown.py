@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EQUAL_TEXTS = "equal texts"
 
 
-class TestParts:
+class Breakdown:
     """The parts and clusters of N test rows.
 
     Args:
