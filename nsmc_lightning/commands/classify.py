@@ -6,16 +6,18 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nsmc_lightning.commands.imports import importing
 from nsmc_lightning.data.corpus import LONGEST_TEXT
-from nsmc_lightning.errors import UserError
+from nsmc_lightning.errors import UserError, report
 from nsmc_lightning.run.newest import find_checkpoint
 
 if TYPE_CHECKING:
     from nsmc_lightning.classifier import Classifier
 
+_BOX = Path(__file__).resolve().parents[2] / "models" / "nsmc-small"
 _BROKEN_PIPE = 141  # 128 + SIGPIPE, which ends other tools there
 
 
@@ -27,7 +29,8 @@ def run(args: list[str]) -> None:
         SystemExit: the reader of the output closed it before all answers were written.
     """
     options = _parser().parse_args(args[1:])
-    classifier = _load(find_checkpoint(options.ckpt_path, "classify"))
+    path = options.ckpt_path or _model_in_the_box()
+    classifier = _load(path if (Path(path) / "config.json").is_file() else find_checkpoint(path, "classify"))
     try:
         _answer(classifier, options.text, options.language)
     except BrokenPipeError:  # as in `| head`
@@ -35,11 +38,19 @@ def run(args: list[str]) -> None:
         sys.exit(_BROKEN_PIPE)
 
 
-def _load(ckpt_path: str) -> Classifier:
+def _model_in_the_box() -> str:
+    """Return the folder of the model that a clone of the repository contains, and name it."""
+    if not _BOX.is_dir():
+        raise UserError("classify needs a trained model: give --ckpt_path FILE, or run it in a clone, which has one.")
+    report(f"no --ckpt_path: {_BOX}")
+    return str(_BOX)
+
+
+def _load(path: str) -> Classifier:
     with importing():
         from nsmc_lightning.classifier import Classifier  # takes seconds, and --help needs none
 
-        return Classifier(ckpt_path)
+        return Classifier(path)
 
 
 def _answer(classifier: Classifier, texts: list[str], language: str) -> None:
@@ -73,10 +84,9 @@ def _print(classifier: Classifier, texts: Sequence[str], language: str) -> None:
         label = classifier.labels[int(row.argmax())]
         percent = f"{100 * float(row.max()):.2f}%"
         if language == "ko":
-            sentence = f"{percent} 확률로 {label['korean'] or label['name']} {classifier.unit}입니다."
-            print(f"{sentence}\t{text}", flush=True)
+            print(f"{percent} 확률로 {label.korean or label.name} {classifier.unit}입니다.\t{text}", flush=True)
         else:
-            print(f"{label['name']}\t{percent}\t{text}", flush=True)
+            print(f"{label.name}\t{percent}\t{text}", flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -91,7 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m nsmc_lightning classify", description="Label and probability of each text.")
     parser.add_argument("text", nargs="*", help="texts; without any, the lines of standard input")
     parser.add_argument(
-        "--ckpt_path", required=True, help="checkpoint, a run's folder, or last or best: of the newest run"
+        "--ckpt_path",
+        help="checkpoint, a run's folder, an exported folder, or last or best: of the newest run; without it, the "
+        "model of a clone, models/nsmc-small",
     )
     parser.add_argument("--language", choices=("en", "ko"), default="en", help="language of the answer")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
