@@ -33,6 +33,14 @@ class Baseline(NamedTuple):
     scores: dict[str, float]
 
 
+class Shown(NamedTuple):
+    """What is shown of a test: the report, a baseline beside it, and a line on each thing that is left out."""
+
+    report: Report
+    baseline: Baseline | None
+    notes: list[str]
+
+
 class Mistake(NamedTuple):
     """A row that was given a wrong label, and the probability of that label."""
 
@@ -50,19 +58,18 @@ class Section(NamedTuple):
     rows: list[list[str]]
 
 
-def sections(report: Report, baseline: Baseline | None, most_classes: int | None = None) -> list[Section]:
+def sections(shown: Shown, most_classes: int | None = None) -> list[Section]:
     """Return the tables of all rows, of the classes and of the parts.
 
     Args:
-        report: what to show; parts without rows are left out.
-        baseline: shown beside the scores of all rows.
+        shown: the report; parts without rows are left out.
         most_classes: number of classes to show, those with the lowest F1; None shows all.
     """
-    return [_all_rows(report, baseline), _classes(report.classes, most_classes), _parts(report)]
+    return [_all_rows(shown), _classes(shown.report.classes, most_classes), _parts(shown.report)]
 
 
-def _all_rows(report: Report, baseline: Baseline | None) -> Section:
-    rows = []
+def _all_rows(shown: Shown) -> Section:
+    report, baseline, rows = shown.report, shown.baseline, []
     for name, title in _SCORES.items():
         rows.append([title, *_cells(report.scores[name], report)])
         if baseline is not None:
@@ -123,11 +130,11 @@ def how_measured(report: Report) -> str:
     return f"Intervals: bootstrap of {report.draws:,} draws over {clusters}{wider}."
 
 
-def print_report(title: str, report: Report, baseline: Baseline | None, notes: Sequence[str]) -> None:
+def print_report(title: str, shown: Shown) -> None:
     """Print the report as plain tables."""
     console = Console()
     console.print(Text(title, style="bold"))
-    for section in sections(report, baseline, _MOST_CLASSES):
+    for section in sections(shown, _MOST_CLASSES):
         table = Table(*section.columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for column in table.columns:
             column.no_wrap = True
@@ -136,7 +143,7 @@ def print_report(title: str, report: Report, baseline: Baseline | None, notes: S
             table.add_row(*map(Text, row))
         console.print(table)
         console.print()
-    for line in [how_measured(report), *notes]:
+    for line in [how_measured(shown.report), *shown.notes]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

@@ -17,6 +17,7 @@ from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.report_tables import (
     Baseline,
     Mistake,
+    Shown,
     how_measured,
     markdown,
     mistakes_section,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nsmc_lightning.data.parts import Parts
-    from nsmc_lightning.evaluation.report import Report
     from nsmc_lightning.evaluation.scores import Answers
 
 _WORST = 20  # mistakes that are listed
@@ -46,8 +46,8 @@ class TestReport(Callback):
     Args:
         writer: has the predictions of all processes.
         ckpt_path: the checkpoint that is tested, which the file names.
-        baseline: computes the scores of a simple classifier on the corpus's test part, for comparison; None where it
-            has none.
+        baseline: computes the scores of a simple classifier, for comparison, on the rows of the test part with these
+            numbers, int (N,).
 
     Attributes:
         path: the file that was written; None before.
@@ -57,7 +57,7 @@ class TestReport(Callback):
         self,
         writer: PredictionWriter,
         ckpt_path: str | None,
-        baseline: Callable[[Parts], Baseline | None] | None = None,
+        baseline: Callable[[Parts, np.ndarray], Baseline] | None = None,
     ) -> None:
         self.writer = writer
         self.ckpt_path = ckpt_path
@@ -65,46 +65,52 @@ class TestReport(Callback):
         self.path: Path | None = None
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        folder = Path(trainer.log_dir or trainer.default_root_dir)  # read on every process, as Lightning broadcasts it
+        path = report_path(trainer)  # on every process, as Lightning broadcasts the folder
         if not trainer.is_global_zero or trainer.fast_dev_run or self.writer.gathered is None:  # type: ignore[attr-defined]
             return
+        from nsmc_lightning.evaluation.report import build_report
+        from nsmc_lightning.evaluation.scores import Answers
+
         data = trainer.datamodule  # type: ignore[attr-defined]
-        rows, answers = _in_order(data.parts.rows("test"), *self.writer.gathered)
-        tested = Breakdown(data.parts, rows)
-        notes = [*_cut(len(rows), len(data.parts.rows("test"))), *tested.notes]
+        part, labels = data.parts.rows("test"), data.corpus.label_names
+        numbers, probabilities = in_order(*self.writer.gathered)
+        rows = part.iloc[numbers]
+        answers = Answers(rows["label"].to_numpy(np.int64), probabilities)
+        found = Breakdown(data.parts, rows)
         temperature = float(getattr(pl_module, "temperature", 1.0))
-        report = _report(answers, data.corpus.label_names, tested, temperature)
-        baseline = self.baseline(data.parts) if self.baseline is not None else None
-        mistakes = worst_mistakes(rows, answers, data.corpus.label_names)
-        self.path = report_path(folder)
-        about = {"checkpoint": self.ckpt_path, "corpus": data.corpus.name, "rows_of_part": len(data.parts.rows("test"))}
-        _write({**about, **plain(report, baseline, mistakes), "notes": notes}, self.path)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                _log(logger, trainer.global_step, report, baseline, notes, mistakes)
-        print_report(f"Test of {data.corpus.name}: {len(rows):,} rows", report, baseline, notes)
+        report = build_report(answers, labels, found.parts, found.clusterings, temperature)
+        baseline = self._baseline(data.parts, numbers, found.notes)
+        shown = Shown(report, baseline, [*_cut(rows, part), *found.notes])
+        mistakes = worst_mistakes(rows, answers, labels)
+        about = {"checkpoint": self.ckpt_path, "corpus": data.corpus.name, "rows_of_part": len(part)}
+        _write({**about, **plain(shown, mistakes)}, path)
+        self.path = path
+        _log(trainer, shown, mistakes)
+        print_report(f"Test of {data.corpus.name}: {len(rows):,} rows", shown)
+
+    def _baseline(self, parts: Parts, numbers: np.ndarray, notes: list[str]) -> Baseline | None:
+        try:
+            return None if self.baseline is None else self.baseline(parts, numbers)
+        except UserError as error:
+            notes.append(f"Left out: the baseline: {' '.join(str(error).split())}")
+            return None
 
 
-def _in_order(frame: pd.DataFrame, numbers: np.ndarray, probabilities: np.ndarray) -> tuple[pd.DataFrame, Answers]:
-    """Return the rows that were measured, in the order of ``frame``, and their answers."""
-    from nsmc_lightning.evaluation.scores import Answers
+def in_order(numbers: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort rows by their numbers.
 
+    *Shape:* ``numbers`` int (N,); ``probabilities`` float (N, C).
+    """
     order = np.argsort(numbers)
-    rows = frame.iloc[numbers[order]].reset_index(drop=True)
-    return rows, Answers(rows["label"].to_numpy(np.int64), probabilities[order])
+    return numbers[order], probabilities[order]
 
 
-def _report(answers: Answers, labels: list[str], tested: Breakdown, temperature: float) -> Report:
-    from nsmc_lightning.evaluation.report import build_report
-
-    return build_report(answers, labels, tested.parts, tested.clusterings, temperature)
-
-
-def _cut(measured: int, rows: int) -> list[str]:
-    if measured == rows:
+def _cut(rows: pd.DataFrame, part: pd.DataFrame) -> list[str]:
+    """A line where only a few batches were measured, whose texts are of like length."""
+    if len(rows) == len(part):
         return []
-    # The sampler draws batches, whose texts are of like length.
-    return [f"Only {measured:,} of {rows:,} rows were measured (trainer.limit_test_batches): not a random sample."]
+    limit = "trainer.limit_test_batches"
+    return [f"Only {len(rows):,} of {len(part):,} rows were measured ({limit}): they are not a random sample."]
 
 
 def worst_mistakes(rows: pd.DataFrame, answers: Answers, labels: list[str]) -> list[Mistake]:
@@ -112,31 +118,24 @@ def worst_mistakes(rows: pd.DataFrame, answers: Answers, labels: list[str]) -> l
 
     *Shape:* ``rows`` N rows with columns ``id`` and ``text``, as in ``answers``.
     """
-    confidence = answers.probabilities.max(axis=1)
-    worst = np.argsort(np.where(answers.correct, np.inf, -confidence), kind="stable")[
-        : min(_WORST, (~answers.correct).sum())
-    ]
-    return [
-        Mistake(
-            rows["id"].iloc[i],
-            rows["text"].iloc[i],
-            labels[answers.labels[i]],
-            labels[answers.predicted[i]],
-            float(confidence[i]),
-        )
-        for i in worst
-    ]
+    confidence, wrong = answers.probabilities.max(axis=1), np.flatnonzero(~answers.correct)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_WORST]
+    true, predicted = ([labels[i] for i in ids[worst]] for ids in (answers.labels, answers.predicted))
+    texts = rows.iloc[worst]
+    columns = (texts["id"], texts["text"], true, predicted, confidence[worst].tolist())
+    return [Mistake(*values) for values in zip(*columns, strict=True)]
 
 
-def report_path(folder: Path) -> Path:
-    """Return the report's file in a run's folder."""
-    return folder / "test.json"
+def report_path(trainer: Trainer) -> Path:
+    """Return the report's file in the run's folder; every process calls it."""
+    return Path(trainer.log_dir or trainer.default_root_dir) / "test.json"
 
 
-def plain(report: Report, baseline: Baseline | None, mistakes: list[Mistake]) -> dict[str, Any]:
+def plain(shown: Shown, mistakes: list[Mistake]) -> dict[str, Any]:
     """Return a report as JSON types."""
     from nsmc_lightning.evaluation.bootstrap import LEVEL
 
+    report, baseline, notes = shown
     bootstrap = {"draws": report.draws, "seed": report.seed, "level": LEVEL, "clusters": report.clusters}
     return {
         "rows": report.rows,
@@ -148,6 +147,7 @@ def plain(report: Report, baseline: Baseline | None, mistakes: list[Mistake]) ->
         "classes": _plain(report.classes),
         "parts": _plain(report.parts),
         "mistakes": _plain(mistakes),
+        "notes": notes,
     }
 
 
@@ -169,18 +169,14 @@ def _write(content: dict[str, Any], path: Path) -> None:
         raise UserError(f"{path}: the test report cannot be written ({error.strerror or error}).") from error
 
 
-def _log(
-    logger: TensorBoardLogger,
-    step: int,
-    report: Report,
-    baseline: Baseline | None,
-    notes: list[str],
-    mistakes: list[Mistake],
-) -> None:
-    everything, classes, parts = (markdown(section) for section in sections(report, baseline))
-    for tag, text in {
-        "test/report": "\n\n".join([everything, parts, how_measured(report), *notes]),
+def _log(trainer: Trainer, shown: Shown, mistakes: list[Mistake]) -> None:
+    everything, classes, parts = (markdown(section) for section in sections(shown))
+    texts = {
+        "test/report": "\n\n".join([everything, parts, how_measured(shown.report), *shown.notes]),
         "test/classes": classes,
         "test/mistakes": markdown(mistakes_section(mistakes)),
-    }.items():
-        logger.experiment.add_text(tag, text, step)
+    }
+    for logger in trainer.loggers:
+        if isinstance(logger, TensorBoardLogger):
+            for tag, text in texts.items():
+                logger.experiment.add_text(tag, text, trainer.global_step)

@@ -130,7 +130,7 @@ class Parts:
         for part in ("train",) if self.corpus.dev is None else ("train", "dev"):
             if self.trained_on is not None:
                 self.trained_on.refuse_other_file(self.path(part), self.sha256(part))
-            rows = self._read_for_training(part)
+            rows = self.raw(part)
             rows = rows[has_text(rows)]
             texts = rows["text"].map(undo_quoting) if self.corpus.repair_quotes else rows["text"]
             frames.append(rows[["id", "line"]].assign(text=texts.map(clean_text), part=part))
@@ -149,28 +149,27 @@ class Parts:
         train, dev = split_rows(rows, self.dev_fraction, self.split_seed, "data.dev_fraction")
         return {"train": train, "dev": dev}
 
-    def _cleaned(self, part: str) -> pd.DataFrame:
-        raw = self._read_for_training(part)
-        rows, self.counts[part] = clean_train(raw, self._values, self.corpus.repair_quotes)
-        return rows
+    def raw(self, part: str) -> pd.DataFrame:
+        """Return the rows of train, dev or test before cleaning, columns as :meth:`rows`; a label is a str or None.
 
-    def _read_for_training(self, part: str) -> pd.DataFrame:
-        """The rows of a file without those of test."""
+        Train has the rows of a dev part without a file. A test part without one is split off train, where rows without
+        text remain.
+        """
         raw = self._read(part)
-        if self.corpus.test is None and self.source(part) == self.corpus.train:
-            raw, _ = self._split_test_off(raw)
-        return raw
+        if self.corpus.test is not None or self.source(part) != self.corpus.train:
+            return raw
+        kept = has_text(raw)
+        train, test = split_rows(raw[kept], self.corpus.test_fraction, TEST_SEED, "data.corpus.test_fraction")
+        return test if part == "test" else pd.concat([train, raw[~kept]], ignore_index=True)
+
+    def _cleaned(self, part: str) -> pd.DataFrame:
+        rows, self.counts[part] = clean_train(self.raw(part), self._values, self.corpus.repair_quotes)
+        return rows
 
     def _test(self) -> pd.DataFrame:
-        raw = self._read("test")
-        if self.corpus.test is None:
-            _, raw = self._split_test_off(raw)
         file = self.source("test").file
-        rows, self.counts["test"] = clean_test(raw, self._values, self.corpus.repair_quotes, file)
+        rows, self.counts["test"] = clean_test(self.raw("test"), self._values, self.corpus.repair_quotes, file)
         return rows
-
-    def _split_test_off(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "data.corpus.test_fraction")
 
     def _predict(self) -> pd.DataFrame:
         if self.predict_path is None:

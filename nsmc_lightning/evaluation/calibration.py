@@ -35,6 +35,13 @@ def reliability(answers: Answers) -> Reliability:
     return Reliability(rows.astype(np.float64), *(total / filled for total in sums))
 
 
+def without_temperature(answers: Answers, temperature: float) -> Answers:
+    """Return the probabilities of the logits themselves, from those of the logits divided by ``temperature``."""
+    with np.errstate(divide="ignore"):  # probabilities may be rounded to 0
+        logits = np.log(answers.probabilities.astype(np.float64)) * temperature
+    return Answers(answers.labels, softmax(logits, axis=1))
+
+
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Find the T whose ``softmax(logits / T)`` has the least cross-entropy with the labels (Guo et al. 2017).
 
@@ -49,10 +56,3 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     found = minimize_scalar(cross_entropy, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
     return float(np.exp(found.x))
-
-
-def without_temperature(answers: Answers, temperature: float) -> Answers:
-    """Return the probabilities of the logits themselves, from those of the logits divided by ``temperature``."""
-    with np.errstate(divide="ignore"):  # probabilities may be rounded to 0
-        logits = np.log(answers.probabilities.astype(np.float64)) * temperature
-    return Answers(answers.labels, softmax(logits, axis=1))

@@ -104,31 +104,19 @@ def build_report(
         seed: of the draws.
     """
     masks = {(kind, title): mask for kind, some in parts.items() for title, mask in some.items()}
-    columns, ranks = _columns(answers, temperature, list(masks.values())), Ranks(answers)
-    every = Redrawn(np.asarray(columns.sum(axis=0)), np.array([ranks.auroc()]))
-    classes = answers.probabilities.shape[1]
-    measured = _statistics(every, classes, list(masks))
-    drawn = {
-        name: _statistics(redraw(columns, clusters, draws, seed, ranks), classes, list(masks))
-        for name, clusters in clusterings.items()
-    }
-
-    def estimate(key: Key, rows: np.ndarray) -> Estimate:
-        enough = [name for name, clusters in clusterings.items() if _count(clusters[rows]) >= FEWEST_CLUSTERS]
-        return _widest(float(measured[key][0]), {name: drawn[name][key] for name in enough}, key[1] in BIASED)
-
-    of_class = {i: answers.labels == i for i in range(classes)}
+    estimates = _Estimates(answers, masks, clusterings, temperature, draws, seed)
+    of_class = [answers.labels == i for i in range(len(labels))]
     everything = np.ones(len(answers.labels), dtype=bool)
     return Report(
         rows=len(answers.labels),
-        scores={str(key[1]): estimate(key, everything) for key in measured if key[0] == "score"},
-        before_temperature={str(key[1]): estimate(key, everything) for key in measured if key[0] == "before"},
+        scores=estimates.table("score", everything),
+        before_temperature=estimates.table("before", everything),
         classes={
-            label: ClassScores(int(of_class[i].sum()), *(estimate((name, i), of_class[i]) for name in _OF_CLASS))
-            for i, label in enumerate(labels)
+            label: ClassScores(int(mask.sum()), *(estimates.of((name, i), mask) for name in _OF_CLASS))
+            for i, (label, mask) in enumerate(zip(labels, of_class, strict=True))
         },
         parts={
-            kind: {title: Part(int(mask.sum()), estimate((kind, title), mask)) for title, mask in some.items()}
+            kind: {title: Part(int(mask.sum()), estimates.of((kind, title), mask)) for title, mask in some.items()}
             for kind, some in parts.items()
         },
         clusters={name: _count(clusters) for name, clusters in clusterings.items()},
@@ -138,14 +126,53 @@ def build_report(
     )
 
 
+class _Estimates:
+    """The scores of all rows, and those of the draws of each clustering."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        masks: Mapping[tuple[str, str], np.ndarray],
+        clusterings: Mapping[str, np.ndarray],
+        temperature: float,
+        draws: int,
+        seed: int,
+    ) -> None:
+        columns, ranks = _columns(answers, temperature, list(masks.values())), Ranks(answers)
+        every, classes = (
+            Redrawn(np.asarray(columns.sum(axis=0)), np.array([ranks.auroc()])),
+            answers.probabilities.shape[1],
+        )
+        self.clusterings = clusterings
+        self.measured = _statistics(every, classes, list(masks))
+        self.drawn = {
+            name: _statistics(redraw(columns, clusters, draws, seed, ranks), classes, list(masks))
+            for name, clusters in clusterings.items()
+        }
+
+    def of(self, key: Key, rows: np.ndarray) -> Estimate:
+        """Return a score of the rows of a mask, with the widest of its intervals."""
+        value, found = float(self.measured[key][0]), dict[str, Interval]()
+        for name, clusters in self.clusterings.items():
+            ends = interval(self.drawn[name][key], value, key[1] in BIASED)
+            if _count(clusters[rows]) >= FEWEST_CLUSTERS and ends.high - ends.low > _ALIKE:
+                found[name] = ends
+        if not found:
+            return Estimate(value)
+        widest = max(found, key=lambda name: found[name].high - found[name].low)
+        return Estimate(value, found[widest], widest)
+
+    def table(self, kind: str, rows: np.ndarray) -> dict[str, Estimate]:
+        """Return the scores of a kind, by name."""
+        return {str(key[1]): self.of(key, rows) for key in self.measured if key[0] == kind}
+
+
 def _columns(answers: Answers, temperature: float, masks: list[np.ndarray]) -> sparse.csr_matrix:
     """What each row adds to the sums that :func:`_statistics` takes, float (N, F)."""
     flags = [mask.astype(np.float64) for mask in masks]
-    parts = (
-        sparse.csr_matrix(np.stack([*flags, *(flag * answers.correct for flag in flags)], axis=1)) if flags else None
-    )
+    parts = [*flags, *(flag * answers.correct for flag in flags)]
     before = contributions(without_temperature(answers, temperature))
-    return sparse.hstack([contributions(answers), before, parts], format="csr")
+    return sparse.hstack([contributions(answers), before, *(part[:, None] for part in parts)], format="csr")
 
 
 def _statistics(sums: Redrawn, classes: int, parts: list[tuple[str, str]]) -> dict[Key, np.ndarray]:
@@ -162,16 +189,6 @@ def _statistics(sums: Redrawn, classes: int, parts: list[tuple[str, str]]) -> di
     for part, number, right in zip(parts, rows, correct, strict=True):
         found[part] = np.divide(right, number, out=np.full(len(right), np.nan), where=number > 0)
     return found
-
-
-def _widest(value: float, draws: Mapping[str, np.ndarray], biased: bool) -> Estimate:
-    """Return the score with the widest of the intervals that draws of different clusters give it."""
-    found = {name: interval(values, value, biased) for name, values in draws.items()}
-    widths = {name: ends.high - ends.low for name, ends in found.items() if ends.high - ends.low > _ALIKE}
-    if not widths:
-        return Estimate(value)
-    widest = max(widths, key=lambda name: widths[name])
-    return Estimate(value, found[widest], widest)
 
 
 def _count(clusters: np.ndarray) -> int:

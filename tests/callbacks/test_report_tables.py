@@ -8,6 +8,7 @@ from nsmc_lightning.callbacks.report_tables import (
     Baseline,
     Mistake,
     Section,
+    Shown,
     how_measured,
     markdown,
     mistakes_section,
@@ -32,7 +33,7 @@ def report_of(temperature: float = 1.0, classes: int = 2, clusterings: int = 1) 
 
 def test_scores_are_shown_with_interval_clusters_and_baseline() -> None:
     report = report_of(clusterings=2)
-    everything, classes, parts = sections(report, Baseline("n-grams", {"accuracy": 0.5}))
+    everything, classes, parts = sections(Shown(report, Baseline("n-grams", {"accuracy": 0.5}), []))
     assert everything.columns == ["all rows", "score", "95 % interval", "clusters", "n-grams"]
     accuracy = report.scores["accuracy"]
     assert accuracy.interval is not None
@@ -49,7 +50,7 @@ def test_scores_are_shown_with_interval_clusters_and_baseline() -> None:
 
 
 def test_calibration_is_shown_before_and_after_a_temperature() -> None:
-    rows = sections(report_of(temperature=1.25), None)[0].rows
+    rows = sections(Shown(report_of(temperature=1.25), None, []))[0].rows
     assert [row[0] for row in rows[-2:]] == [
         "calibration error before temperature 1.250",
         "Brier score before temperature 1.250",
@@ -58,10 +59,10 @@ def test_calibration_is_shown_before_and_after_a_temperature() -> None:
 
 def test_of_many_classes_those_with_the_lowest_f1_are_shown() -> None:
     report = report_of(classes=12)
-    shown = sections(report, None, most_classes=3)[1]
+    shown = sections(Shown(report, None, []), most_classes=3)[1]
     assert shown.columns[0] == "class (3 lowest F1 of 12)"
     assert [row[0] for row in shown.rows] == sorted(report.classes, key=lambda name: report.classes[name].f1.value)[:3]
-    assert len(sections(report, None)[1].rows) == 12
+    assert len(sections(Shown(report, None, []))[1].rows) == 12
 
 
 def test_the_console_shows_every_cell_within_80_columns(
@@ -69,11 +70,11 @@ def test_the_console_shows_every_cell_within_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     report = report_of(clusterings=2)
-    print_report("Test of [own]", report, None, ["A note: [/x]."])
+    print_report("Test of [own]", Shown(report, None, ["A note: [/x]."]))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Test of [own]"
     assert lines[-1] == "A note: [/x]."
-    for section in sections(report, None):
+    for section in sections(Shown(report, None, [])):
         for row in section.rows:
             assert any(all(cell in line for cell in row) for line in lines), row
 

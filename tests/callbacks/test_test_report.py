@@ -20,6 +20,7 @@ from nsmc_lightning.callbacks.test_report import worst_mistakes
 from nsmc_lightning.cli import main
 from nsmc_lightning.data.corpus import Corpus, Label, Source
 from nsmc_lightning.data.parts import Parts
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.evaluation.scores import Answers
 from tests.conftest import SMALL
 
@@ -117,7 +118,9 @@ def test_the_worst_mistakes_are_the_most_confident_ones() -> None:
     assert worst_mistakes(rows, Answers(answers.predicted, answers.probabilities), ["negative", "positive"]) == []
 
 
-def test_a_baseline_and_a_temperature_are_in_the_file(tmp_path: Path) -> None:
+@pytest.fixture
+def own(tmp_path: Path) -> tuple[PredictionWriter, Any]:
+    """The predictions for a corpus of 30 test rows, in reverse order, and a trainer that has tested on it."""
     for name in ("train", "test"):
         texts = [f"{name} {i}" for i in range(30)]
         pd.DataFrame({"text": texts, "label": [0, 1] * 15}).to_csv(tmp_path / f"{name}.csv", index=False)
@@ -127,16 +130,41 @@ def test_a_baseline_and_a_temperature_are_in_the_file(tmp_path: Path) -> None:
     writer, data = PredictionWriter(), SimpleNamespace(parts=parts, corpus=corpus)
     share = np.linspace(0.05, 0.95, 30, dtype=np.float32)
     writer.gathered = np.arange(30)[::-1], np.stack([1 - share, share], axis=1)
-    trainer: Any = SimpleNamespace(
+    return writer, SimpleNamespace(
         log_dir=str(tmp_path), is_global_zero=True, fast_dev_run=False, datamodule=data, loggers=[], global_step=0
     )
+
+
+def test_calibration_is_that_before_and_after_the_model_s_temperature(
+    own: tuple[PredictionWriter, Any], tmp_path: Path
+) -> None:
+    writer, trainer = own
     module = LightningModule()
     module.temperature = 2.0
-    reporter = Reporter(writer, None, baseline=lambda given: Baseline("n-grams", {"accuracy": len(given.rows("test"))}))
-    reporter.on_test_end(trainer, module)
+    Reporter(writer, None).on_test_end(trainer, module)
     report = json.loads((tmp_path / "test.json").read_text(encoding="utf-8"))
-    assert report["baseline"] == {"name": "n-grams", "scores": {"accuracy": 30}}
     assert report["temperature"] == 2.0
-    squares = (np.arange(30) % 2 - share[::-1] ** 2 / (share[::-1] ** 2 + (1 - share[::-1]) ** 2)) ** 2
-    assert report["before_temperature"]["brier"]["value"] == pytest.approx(squares.mean(), abs=1e-6)
+    share, positive = np.linspace(0.95, 0.05, 30), np.arange(30) % 2
+    squares = {1: (positive - share) ** 2, 2: (positive - share**2 / (share**2 + (1 - share) ** 2)) ** 2}
+    assert report["scores"]["brier"]["value"] == pytest.approx(squares[1].mean(), abs=1e-6)
+    assert report["before_temperature"]["brier"]["value"] == pytest.approx(squares[2].mean(), abs=1e-6)
     assert report["parts"]["writing"]["tears"]["accuracy"] == {"value": None, "interval": None, "clusters": None}
+
+
+def test_a_baseline_is_shown_or_left_out_with_a_line(
+    own: tuple[PredictionWriter, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def computed(parts: Parts, rows: np.ndarray) -> Baseline:
+        return Baseline("n-grams", {"accuracy": float((parts.rows("test")["label"].iloc[rows] == 0).mean())})
+
+    def refused(parts: Parts, rows: np.ndarray) -> Baseline:
+        raise UserError("no texts\nto learn from.")
+
+    writer, trainer = own
+    Reporter(writer, None, computed).on_test_end(trainer, LightningModule())
+    baseline = {"name": "n-grams", "scores": {"accuracy": 0.5}}
+    assert json.loads((tmp_path / "test.json").read_text(encoding="utf-8"))["baseline"] == baseline
+    assert "n-grams" in capsys.readouterr().out
+    Reporter(writer, None, refused).on_test_end(trainer, LightningModule())
+    report = json.loads((tmp_path / "test.json").read_text(encoding="utf-8"))
+    assert (report["baseline"], report["notes"]) == (None, ["Left out: the baseline: no texts to learn from."])
