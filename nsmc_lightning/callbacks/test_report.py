@@ -114,12 +114,13 @@ def _cut(rows: pd.DataFrame, part: pd.DataFrame) -> list[str]:
 
 
 def worst_mistakes(rows: pd.DataFrame, answers: Answers, labels: list[str]) -> list[Mistake]:
-    """Return the wrong predictions with the highest probabilities.
+    """Return the wrong predictions with the highest probabilities; equal texts with equal labels once.
 
-    *Shape:* ``rows`` N rows with columns ``id`` and ``text``, as in ``answers``.
+    *Shape:* ``rows`` N rows with columns ``id``, ``text`` and ``label``, as in ``answers``.
     """
     confidence, wrong = answers.probabilities.max(axis=1), np.flatnonzero(~answers.correct)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:_WORST]
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    worst = wrong[~rows.iloc[wrong].duplicated(["text", "label"]).to_numpy()][:_WORST]
     true, predicted = ([labels[i] for i in ids[worst]] for ids in (answers.labels, answers.predicted))
     texts = rows.iloc[worst]
     columns = (texts["id"], texts["text"], true, predicted, confidence[worst].tolist())

@@ -139,10 +139,8 @@ class _Estimates:
         seed: int,
     ) -> None:
         columns, ranks = _columns(answers, temperature, list(masks.values())), Ranks(answers)
-        every, classes = (
-            Redrawn(np.asarray(columns.sum(axis=0)), np.array([ranks.auroc()])),
-            answers.probabilities.shape[1],
-        )
+        every = Redrawn(np.asarray(columns.sum(axis=0)), np.array([ranks.auroc()]))
+        classes = answers.probabilities.shape[1]
         self.clusterings = clusterings
         self.measured = _statistics(every, classes, list(masks))
         self.drawn = {

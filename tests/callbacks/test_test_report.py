@@ -105,9 +105,9 @@ def test_a_trial_run_has_no_report(best: str, tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_worst_mistakes_are_the_most_confident_ones() -> None:
-    rows = pd.DataFrame({"id": list("abcd"), "text": ["가", "나", "다", "라"]})
-    shares = np.array([0.6, 0.9, 0.99, 0.2])  # of class 1
-    answers = Answers(np.array([0, 0, 1, 1]), np.stack([1 - shares, shares], axis=1))
+    rows = pd.DataFrame({"id": list("abcde"), "text": ["가", "나", "다", "라", "나"], "label": [0, 0, 1, 1, 0]})
+    shares = np.array([0.6, 0.9, 0.99, 0.2, 0.9])  # of class 1; the last text is the second once more
+    answers = Answers(rows["label"].to_numpy(), np.stack([1 - shares, shares], axis=1))
     found = worst_mistakes(rows, answers, ["negative", "positive"])
     assert [(one.id, one.text, one.label, one.predicted) for one in found] == [
         ("b", "나", "negative", "positive"),
