@@ -6,11 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
 from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.classifier import Classifier
+from nsmc_lightning.cli import main
+from nsmc_lightning.commands import classify
+from nsmc_lightning.data.tokenizer import train_tokenizer
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.fast.probe import padded_inputs
 from nsmc_lightning.model.module import BertClassifierModule
+from tests.conftest import REVIEWS, SMALL
 
 EARLIER = Path(__file__).parent / "checkpoints" / "6252e12.ckpt"  # commit that wrote it: a tiny BERT on the demo corpus
 POSITIVE = {  # probability of each text, from `test --output` of that commit
@@ -73,3 +79,56 @@ def test_training_resumes_from_an_earlier_checkpoint() -> None:
     checkpoint = Checkpoint.read(str(EARLIER))
     checkpoint.refuse_plan(max_epochs=3, max_steps=-1, patience=3)  # it is of the second of three epochs
     assert checkpoint.global_step == 48
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of three classes that transformers wrote."""
+    folder = tmp_path_factory.mktemp("classifier")
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(**SMALL, num_labels=3, initializer_range=0.5)
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    train_tokenizer(REVIEWS, SMALL["vocab_size"]).save_pretrained(folder)
+    return folder
+
+
+def test_a_folder_of_transformers_gives_the_probabilities_of_a_pipeline(folder: Path) -> None:
+    pipeline = transformers.pipeline("text-classification", str(folder), device="cpu")
+    texts = [*REVIEWS[:4], " ".join(REVIEWS[:4] * 5)]
+    expected = [{each["label"]: each["score"] for each in row}
+                for row in pipeline(texts, truncation=True, max_length=40, top_k=None)]  # fmt: skip
+    classifier = Classifier(str(folder))
+    assert [label.name for label in classifier.labels] == ["LABEL_0", "LABEL_1", "LABEL_2"]
+    for row, found in zip(expected, classifier.probabilities(texts), strict=True):
+        torch.testing.assert_close(found, torch.tensor([row[f"LABEL_{i}"] for i in range(3)]), rtol=0, atol=1e-5)
+
+
+def test_folders_without_a_classifier_are_refused(folder: Path, tmp_path: Path) -> None:
+    encoder, one = tmp_path / "encoder", tmp_path / "one"
+    transformers.AutoModel.from_pretrained(folder).save_pretrained(encoder)
+    config = transformers.AutoConfig.for_model(**SMALL, num_labels=1)
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(one)
+    for path, message in (
+        (encoder, r"--ckpt_path .*encoder: it lacks 2 tensors of a bert classifier \(classifier.bias"),
+        (one, r"--ckpt_path .*one: its model gives 1 number\(s\)"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Classifier(str(path))
+    (encoder / "model.safetensors").write_bytes(b"cut short")
+    with pytest.raises(UserError, match="encoder: cannot load this folder"):
+        Classifier(str(encoder))
+
+
+def test_without_a_path_the_model_of_the_clone_answers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(classify, "_BOX", folder)
+    main(["classify", REVIEWS[0]])
+    captured = capsys.readouterr()
+    assert captured.out.endswith(f"%\t{REVIEWS[0]}\n")
+    assert captured.err == f"no --ckpt_path: {folder}\n"
+    monkeypatch.setattr(classify, "_BOX", folder / "none")
+    with pytest.raises(SystemExit) as stopped:
+        main(["classify", REVIEWS[0]])
+    assert stopped.value.code == 2
+    assert "classify needs a trained model: give --ckpt_path" in capsys.readouterr().err

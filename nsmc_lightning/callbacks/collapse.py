@@ -85,8 +85,8 @@ def likely_cause(taken: str, rows: Mapping[str, int], steps: int, settings: Mapp
         return f"Likely cause: {share:.0%} of the texts are of that class; give --model.class_weights balanced."
     if steps < _FEW_STEPS:
         return (
-            f"Likely cause: {steps} steps are few; if this lasts, give a smaller --model.lr (now {settings['lr']:g}), or "
-            "train longer."
+            f"Likely cause: {steps} steps are few; if this lasts, train longer, or give a smaller --model.lr (now "
+            f"{settings['lr']:g})."
         )
     key = "warmup_ratio" if settings["warmup_steps"] is None else "warmup_steps"
     return (

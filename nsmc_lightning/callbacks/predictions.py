@@ -37,6 +37,8 @@ class PredictionWriter(Callback):
 
     Attributes:
         path: the file that was written; None before.
+        gathered: row numbers int64 (N,) and probabilities float32 (N, classes) of all processes, in any order; None
+            before.
 
     Raises:
         UserError: ``output`` has another ending, or cannot be written, which is tried before the run.
@@ -47,6 +49,7 @@ class PredictionWriter(Callback):
             raise UserError(f"--output {output}: the ending decides the format; give one of {', '.join(FORMATS)}.")
         self.output = output
         self.path: Path | None = None
+        self.gathered: tuple[np.ndarray, np.ndarray] | None = None
         self._collected: list[Prediction] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -83,7 +86,7 @@ class PredictionWriter(Callback):
         self._write(trainer, "predict", "predictions.csv")
 
     def _write(self, trainer: Trainer, part: str, default_name: str) -> None:
-        rows, probabilities = self._gather()
+        self.gathered = rows, probabilities = self._gather()
         self._collected = []
         log_dir = trainer.log_dir  # read on every process, as Lightning broadcasts it
         if not trainer.is_global_zero or (self.output is None and trainer.fast_dev_run):  # type: ignore[attr-defined]

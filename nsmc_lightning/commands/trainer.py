@@ -19,6 +19,7 @@ from nsmc_lightning.callbacks.pretraining_summary import PretrainingSummary
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.robustness import Robustness
 from nsmc_lightning.callbacks.summary import Summary
+from nsmc_lightning.callbacks.test_report import TestReport
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.errors import building_trainer
 from nsmc_lightning.run.checkpoint_files import AtomicCheckpointIO
@@ -91,6 +92,7 @@ def classifier_run(config: Namespace, texts: Texts) -> Run:
     best, last = _checkpoint_callbacks(config)
     seed = int(config.seed_everything or 0)  # false seeds nothing
     throughput, writer = Throughput(), PredictionWriter(config.output)
+    report = TestReport(writer, texts.ckpt_path)
     record = RunRecord(config.name, seed, *texts, best)
     stop = GracefulStop(last)
     early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
@@ -102,12 +104,13 @@ def classifier_run(config: Namespace, texts: Texts) -> Run:
         throughput,  # before what takes time and is not to be measured
         Pictures(),
         CollapseAlarm(),
-        Robustness(),  # before the summary, whose table follows
-        writer,  # before the summary, which names its file
+        writer,  # before the report, which reads its predictions, and the summary, which names its file
+        report,
+        Robustness(),  # after the report, before the summary: so their tables are printed
         KernelReport(),
         *_learning_rates(config),
         record,  # before the summary, which prints the metrics that it keeps
-        Summary(record, throughput, writer, best, last),
+        Summary(record, throughput, writer, report, best, last),
         stop,  # after all others: what it saves includes what they did with the batch
         *([best] if best is not None else []),  # Lightning calls these two last, wherever they are in the list
         *([last] if last is not None else []),  # after best: last.ckpt names the best checkpoint

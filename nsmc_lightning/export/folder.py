@@ -85,6 +85,7 @@ def write(export: Export, folder: Path, name: str) -> str:
     model, classifier = export.exported.model, export.classifier
     with quiet():
         model.to(getattr(torch, export.dtype)).save_pretrained(folder)
+    _edit(folder / "config.json", dtype="float32")  # half precision saves room, and is computed in float32 unless asked
     _save_tokenizer(_prepared(export.checkpoint.tokenizer(), classifier.max_length), folder)
     difference = _difference(folder, classifier, _TOLERANCE[export.dtype])
     text = card(export.checkpoint, model, export.dtype, export.exported.passed_on, name)
@@ -107,10 +108,13 @@ def _prepared(tokenizer: PreTrainedTokenizerFast, max_length: int) -> PreTrained
 def _save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write a tokenizer under the name of its class that transformers 4 knows too."""
     tokenizer.save_pretrained(folder)
-    path = folder / "tokenizer_config.json"
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    settings.pop("backend", None)
-    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    _edit(folder / "tokenizer_config.json", backend=None, tokenizer_class="PreTrainedTokenizerFast")
+
+
+def _edit(path: Path, **values: str | None) -> None:
+    """Set keys of a JSON file; None removes one."""
+    settings = {**json.loads(path.read_text(encoding="utf-8")), **values}
+    settings = {key: value for key, value in settings.items() if key not in values or value is not None}
     path.write_text(json.dumps(settings, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 

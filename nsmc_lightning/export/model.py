@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from nsmc_lightning.checkpoint import Checkpoint
+from nsmc_lightning.classifier import EXPORTED
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.export.fill import fill
 from nsmc_lightning.model.backbone import load_classifier
@@ -113,5 +114,7 @@ def _describe(model: PreTrainedModel, checkpoint: Checkpoint, tokenizer: PreTrai
     config.id2label = dict(enumerate(names))
     config.label2id = {name: number for number, name in enumerate(names)}
     config.problem_type = "single_label_classification"
+    korean = {label["name"]: label["korean"] for label in checkpoint.corpus["labels"] if label["korean"]}
+    setattr(config, EXPORTED, {"korean": korean, "korean_unit": checkpoint.corpus["korean_unit"]})
     if config.model_type not in PADDED_POSITIONS:  # which count positions from it
         config.pad_token_id = tokenizer.pad_token_id

@@ -1,6 +1,5 @@
-"""The drawings, with warnings as errors, and the pictures in TensorBoard's event file of a tiny run."""
+"""The pictures in TensorBoard's event file of a tiny run."""
 
-import ast
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,19 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fontTools.fontBuilder import FontBuilder
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from matplotlib import font_manager
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from sklearn.metrics import confusion_matrix
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.data import DataLoader
 
 from nsmc_lightning.callbacks import pictures
-from nsmc_lightning.callbacks.pictures import Pictures, draw_confusion, draw_lengths
+from nsmc_lightning.callbacks.figures import draw_confusion
+from nsmc_lightning.callbacks.pictures import Pictures
 from nsmc_lightning.types import Batch, Prediction
 
 CLASSES = 3
@@ -102,24 +98,6 @@ def steps(folder: Path) -> dict[str, list[int]]:
     return {tag: [image.step for image in events.Images(tag)] for tag in events.Tags()["images"]}
 
 
-def pixels(figure: Figure) -> np.ndarray:
-    """A figure as it is drawn, uint8 (height, width, 4)."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
-
-
-def bars(figure: Figure, axes: int) -> list[Rectangle]:
-    """The bars of a histogram."""
-    return [bar for bar in figure.axes[axes].patches if isinstance(bar, Rectangle)]
-
-
-def texts(figure: Figure) -> list[str]:
-    """All text in the first axes of a figure."""
-    axes = figure.axes[0]
-    return [text.get_text() for text in (*axes.texts, *axes.get_xticklabels(), axes.title)]
-
-
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """The confusion matrices that are drawn, in order."""
@@ -161,100 +139,3 @@ def test_without_tensorboard_nothing_happens(tmp_path: Path, drawn: list[np.ndar
     run.fit(TinyModule(), datamodule=TinyData())
     assert drawn == []
     assert list(tmp_path.rglob("events.*")) == []
-
-
-# Drawings
-
-
-@pytest.mark.filterwarnings("error")
-def test_the_title_gives_the_share_that_is_cut() -> None:
-    tokens = np.array([10] * 15 + [64] * 3 + [65] + [9_000])
-    figure = draw_lengths(tokens * 2, tokens, max_length=64)
-    assert figure.get_suptitle() == "20 training texts, 10.00% cut at 64 tokens"
-    tokens_of = bars(figure, 1)
-    assert sum(bar.get_height() for bar in tokens_of) == 20  # texts longer than the axis included
-    cut = [bar for bar in tokens_of if bar.get_facecolor() != tokens_of[0].get_facecolor()]
-    assert sum(bar.get_height() for bar in cut) == 2
-    assert pixels(figure).std() > 0
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("lengths", [[], [5], [0, 0], list(range(1, 400)), [3] * 10 + [100_000]])
-@pytest.mark.parametrize("max_length", [2, 64, 512])
-def test_lengths_of_odd_parts(lengths: list[int], max_length: int) -> None:
-    values = np.array(lengths, dtype=np.int64)
-    figure = draw_lengths(values, values, max_length)
-    assert [sum(bar.get_height() for bar in bars(figure, axes)) for axes in (0, 1)] == [len(lengths)] * 2
-    pixels(figure)
-
-
-@pytest.mark.filterwarnings("error")
-def test_confusion_has_counts_shares_and_names() -> None:
-    figure = draw_confusion(np.array([[900, 100], [0, 0]]), ["negative", "$positive$"])
-    assert texts(figure) == [
-        *("900\n90.0%", "100\n10.0%", "0", "0"),
-        *("negative", "$positive$"),
-        "accuracy 90.00% of 1,000 texts",
-    ]
-    assert pixels(figure).std() > 0
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("classes", [1, 7, 30])
-def test_confusion_of_many_classes_and_no_rows(classes: int) -> None:
-    pixels(draw_confusion(np.zeros((classes, classes), dtype=np.int64), ["a rather long name"] * classes))
-
-
-# Fonts
-
-
-@pytest.fixture
-def own_fonts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves matplotlib no fonts but its own; a test may add some."""
-    own = [font for font in font_manager.fontManager.ttflist if "mpl-data" in font.fname]
-    monkeypatch.setattr(font_manager.fontManager, "ttflist", own)
-
-
-def make_font(path: Path, family: str, letters: str) -> None:
-    """Writes a font in which every letter is the same square."""
-    from fontTools.pens.ttGlyphPen import TTGlyphPen
-
-    pen = TTGlyphPen(None)
-    for step, point in enumerate([(0, 0), (0, 800), (800, 800), (800, 0)]):
-        (pen.lineTo if step else pen.moveTo)(point)
-    pen.closePath()
-    builder = FontBuilder(1000, isTTF=True)
-    builder.setupGlyphOrder([".notdef", "square"])
-    builder.setupCharacterMap({ord(letter): "square" for letter in letters})
-    builder.setupGlyf({".notdef": pen.glyph(), "square": pen.glyph()})
-    builder.setupHorizontalMetrics({".notdef": (900, 0), "square": (900, 0)})
-    builder.setupHorizontalHeader(ascent=900, descent=-100)
-    builder.setupNameTable({"familyName": family, "styleName": "Regular"})
-    builder.setupOS2()
-    builder.setupPost()
-    builder.save(path)
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.usefixtures("own_fonts")
-def test_without_a_font_for_it_a_hangul_name_becomes_a_number() -> None:
-    figure = draw_confusion(np.eye(3, dtype=np.int64), ["부정", "positive", "좋다 ok"])
-    pixels(figure)
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["class 0", "positive", "class 2"]
-
-
-@pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")  # pyparsing's, of matplotlib before 3.10.8
-@pytest.mark.usefixtures("own_fonts")
-def test_hangul_is_drawn_where_a_font_has_it(tmp_path: Path) -> None:
-    for family, letters in (("UnDotum", "가부정"), ("Latin", "ab")):
-        make_font(tmp_path / f"{family}.ttf", family, letters)
-        font_manager.fontManager.addfont(tmp_path / f"{family}.ttf")
-    figure = draw_confusion(np.eye(3, dtype=np.int64), ["부정", "positive", "긍정"])
-    pixels(figure)
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["부정", "positive", "class 2"]
-
-
-def test_drawing_libraries_wait_until_something_is_drawn() -> None:
-    tree = ast.parse(Path(pictures.__file__).read_text(encoding="utf-8"))
-    modules = {node.module for node in tree.body if isinstance(node, ast.ImportFrom) and node.module}
-    assert not {module.split(".")[0] for module in modules} & {"matplotlib", "torchmetrics"}

@@ -107,7 +107,7 @@ def largest_difference(output: Path, checkpoint: Path) -> float:
     """Between the probabilities of a folder and of its checkpoint, for some reviews."""
     classifier = Classifier(str(checkpoint))
     ours = classifier.probabilities(reviews(40))
-    theirs = from_pipeline(output, reviews(40))[[label["name"] for label in classifier.labels]]
+    theirs = from_pipeline(output, reviews(40))[[label.name for label in classifier.labels]]
     return float((torch.tensor(theirs.to_numpy().copy()) - ours).abs().max())
 
 
@@ -121,6 +121,18 @@ def test_a_pipeline_predicts_what_predict_does(exported: Path, run: Path, folder
     for label in ("negative", "positive"):
         assert (theirs[label] - ours[f"probability_{label}"]).abs().max() < 1e-4
     assert (theirs.idxmax(axis=1) == ours["label"]).mean() == 1
+
+
+def test_a_folder_is_a_classifier_too(exported: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours, theirs = (Classifier(str(path)) for path in (run / "checkpoints" / "best.ckpt", exported))
+    assert (ours.probabilities(reviews(40)) - theirs.probabilities(reviews(40))).abs().max() < 1e-5
+    assert [label.name for label in theirs.labels] == ["negative", "positive"]
+    capsys.readouterr()
+    for path in (run, exported):
+        main(["classify", "--ckpt_path", str(path), "--language", "ko", "좋은 영화", "별로"])
+    answers = capsys.readouterr().out.splitlines()
+    assert answers[:2] == answers[2:]
+    assert re.fullmatch("[0-9.]+% 확률로 (긍정|부정) .+입니다.\t좋은 영화", answers[0])
 
 
 def test_the_files(exported: Path) -> None:
@@ -181,7 +193,9 @@ def test_half_precision(exported: Path, run: Path, folder: Path) -> None:
     half = export(run, folder / "half", "--dtype", "float16")
     assert {tensor.dtype for tensor in load_file(half / "model.safetensors").values()} == {torch.float16}
     whole, found = (from_pipeline(path, reviews(30)) for path in (exported, half))
-    assert (whole - found).abs().max().max() < 2e-3
+    assert 0 < (whole - found).abs().max().max() < 2e-3
+    ours = Classifier(str(half)).probabilities(reviews(30))
+    assert (torch.tensor(found[["negative", "positive"]].to_numpy().copy()) - ours).abs().max() < 1e-5
 
 
 def test_a_sigmoid_of_a_pretrained_encoder_without_its_folder(folder: Path) -> None:

@@ -35,7 +35,9 @@ def trained(keys: dict[str, Any], pooling: Pooling, **settings: Any) -> tuple[Ch
     names = ["negative", "positive", "neutral"][: settings.get("num_labels", 2)]
     content = {
         "cli_config": yaml.safe_dump({"model": {**module.hparams, "pooling": pooling}}),
-        "NSMCDataModule": {"corpus": {"labels": [{"name": name} for name in names]}},
+        "NSMCDataModule": {
+            "corpus": {"labels": [{"name": name, "korean": ""} for name in names], "korean_unit": "문장"}
+        },
         "encoder_config": config_text(module.encoder.config),
         "state_dict": module.state_dict(),
     }

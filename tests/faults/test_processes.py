@@ -1,5 +1,6 @@
 """Two processes train and measure as one does, also where they do not get equally many batches or tokens."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -146,3 +147,7 @@ def test_every_command_with_its_defaults_writes_the_files_of_one_process(own: Pa
     ]
     for of_two, of_one in written:
         pd.testing.assert_frame_equal(pd.read_csv(of_two), pd.read_csv(of_one), atol=1e-6)
+    reports = [json.loads(path.with_name("test.json").read_text(encoding="utf-8")) for path in written[0]]
+    scores = [{name: score["value"] for name, score in report["scores"].items()} for report in reports]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+    assert [report["rows"] for report in reports] == [TEST, TEST]
