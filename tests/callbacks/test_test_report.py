@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import yaml
 from lightning.pytorch import LightningModule
 from sklearn import metrics
@@ -65,7 +66,8 @@ def test_the_report_is_that_of_the_predictions(best: str, tmp_path: Path, capsys
     assert report["parts"]["length"]["1–10 characters"]["rows"] == short.sum()
     assert report["parts"]["train"]["not in train, verbatim"]["rows"] == 1000
     assert report["bootstrap"]["clusters"].keys() == {"equal texts"}
-    assert (report["temperature"], report["baseline"], report["notes"]) == (1.0, None, [])
+    temperature = torch.load(best, weights_only=True)["temperature"]
+    assert (report["temperature"], report["baseline"], report["notes"]) == (temperature, None, [])
     printed = capsys.readouterr().out
     assert f"accuracy           {report['scores']['accuracy']['value']:.4f}" in printed
     assert "test.json" in printed
