@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from nsmc_lightning.callbacks.summary import Summary
 
@@ -17,7 +18,8 @@ def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint(
     best: Any = SimpleNamespace(best_model_path="my run/best.ckpt")
     nothing: Any = None
     summary = Summary(record, throughput, nothing, best, None)
-    trainer: Any = SimpleNamespace(is_global_zero=True, logger=None)
+    loggers = [CSVLogger("elsewhere"), TensorBoardLogger("my logs")]
+    trainer: Any = SimpleNamespace(is_global_zero=True, loggers=loggers)
     summary.on_fit_end(trainer, nothing)
     printed = capsys.readouterr().out
     rows = [line.split("│")[1:-1] for line in printed.splitlines() if line.startswith("│")]
@@ -28,3 +30,4 @@ def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint(
         ["model FLOP utilisation", "", "23.4%"],
     ]
     assert "test --ckpt_path 'my run/best.ckpt'\n" in printed
+    assert "tensorboard --logdir 'my logs'\n" in printed

@@ -138,11 +138,11 @@ def test_every_command_with_its_defaults_writes_the_files_of_one_process(own: Pa
     predict = ["predict", "--ckpt_path", best, "--data.predict_path", str(own / "predict.csv")]
     train = ["fit", "--config", str(own / "own.yaml")]
     commands = [train, ["validate", "--ckpt_path", best], measure, predict]
+    written: list[list[pd.DataFrame]] = []
     for words, processes in ((commands, 2), ([measure, predict], 1)):
         run = Forked(*words, log=tmp_path / "log", processes=processes, folder=tmp_path)
         assert run.end() == 0, run.stderr[-3000:]
-    written = [
-        sorted((tmp_path / "lightning_logs" / "own").glob(f"version_*/{name}.csv")) for name in ("test", "predictions")
-    ]
-    for of_two, of_one in written:
-        pd.testing.assert_frame_equal(pd.read_csv(of_two), pd.read_csv(of_one), atol=1e-6)
+        (folder,) = (tmp_path / "lightning_logs" / "own").iterdir()  # that of the run, for all commands
+        written.append([pd.read_csv(folder / f"{name}.csv") for name in ("test", "predictions")])
+    for of_two, of_one in zip(*written, strict=True):
+        pd.testing.assert_frame_equal(of_two, of_one, atol=1e-6)
