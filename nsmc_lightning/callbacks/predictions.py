@@ -39,6 +39,8 @@ class PredictionWriter(Callback):
 
     Attributes:
         path: the file that was written; None before.
+        gathered: row numbers int64 (N,) and probabilities float32 (N, classes) of all processes, in any order; None
+            before.
 
     Raises:
         UserError: ``output`` has another ending, or cannot be written, which is tried before the run.
@@ -49,6 +51,7 @@ class PredictionWriter(Callback):
             raise UserError(f"--output {output}: the ending decides the format; give one of {', '.join(FORMATS)}.")
         self.output = output
         self.path: Path | None = None
+        self.gathered: tuple[np.ndarray, np.ndarray] | None = None
         self._collected: list[Prediction] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -72,6 +75,8 @@ class PredictionWriter(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
+        if dataloader_idx > 0:  # the same rows, perturbed
+            return
         self._collected.append(Prediction(*(tensor.cpu() for tensor in outputs)))
 
     on_predict_batch_end = on_test_batch_end
@@ -83,7 +88,7 @@ class PredictionWriter(Callback):
         self._write(trainer, "predict", "predictions.csv")
 
     def _write(self, trainer: Trainer, part: str, default_name: str) -> None:
-        rows, probabilities = self._gather()
+        self.gathered = rows, probabilities = self._gather()
         self._collected = []
         default = result_path(trainer, default_name)  # on every process, as Lightning broadcasts the folder
         if not trainer.is_global_zero or (self.output is None and trainer.fast_dev_run):  # type: ignore[attr-defined]

@@ -1,8 +1,11 @@
 """What a command prints at its end: a table of the metrics, and the commands that come next."""
 
+import math
 import shlex
 from collections.abc import Mapping
+from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
@@ -10,13 +13,16 @@ from rich.table import Table
 from torch import Tensor
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter
+from nsmc_lightning.callbacks.test_report import TestReport
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.run.record import RunRecord
 from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.run.save_last import SaveLast
 
 _ROWS = {  # by metric: title and format
+    "rows": ("rows", "{:,.0f}"),
     "accuracy": ("accuracy", "{:.4f}"),
+    "standard_error": ("standard error of accuracy", "{:.4f}"),
     "f1": ("F1", "{:.4f}"),
     "precision": ("precision", "{:.4f}"),
     "recall": ("recall", "{:.4f}"),
@@ -28,6 +34,7 @@ _ROWS = {  # by metric: title and format
     "wasted_tokens": ("padding among tokens", "{:.1%}"),
     "mfu": ("model FLOP utilisation", "{:.1%}"),
 }
+_REPORTED = {"accuracy", "f1", "precision", "recall"}  # in the test report
 
 
 class Summary(Callback):
@@ -38,14 +45,17 @@ class Summary(Callback):
         record: RunRecord,
         throughput: Throughput,
         writer: PredictionWriter,
+        report: TestReport,
         best: SaveBest | None,
         last: SaveLast | None,
     ) -> None:
         self.record = record
         self.throughput = throughput
         self.writer = writer
+        self.report = report
         self.best = best
         self.last = last
+        self._dev_rows = 0  # of the last validation, on all processes
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the dev metrics of the best checkpoint, or else of the last one, and how to test it and look at it."""
@@ -53,7 +63,7 @@ class Summary(Callback):
             return
         which, metrics = self.record.reached
         print_table(
-            {f"{which} dev metrics": of_stage("val", metrics), "training": of_stage("train", self.throughput.rates)}
+            {f"{which} dev metrics": self._of_dev(metrics), "training": of_stage("train", self.throughput.rates)}
         )
         if path := self._checkpoint(which):
             print_line(f"checkpoint:  {path}")
@@ -65,16 +75,48 @@ class Summary(Callback):
             return self.best.best_model_path
         return self.last.path if self.last is not None else None
 
+    def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._dev_rows = 0
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self._dev_rows += len(batch.rows)
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        own = torch.tensor(self._dev_rows, device=pl_module.device)
+        self._dev_rows = int(trainer.strategy.reduce(own, reduce_op="sum"))
+
+    def _of_dev(self, metrics: Mapping[str, float | Tensor]) -> dict[str, float]:
+        """Return the dev metrics with their number of rows, and the standard error that their accuracy has."""
+        found = of_stage("val", metrics)
+        if self._dev_rows and "accuracy" in found:
+            found["rows"] = self._dev_rows
+            found["standard_error"] = math.sqrt(found["accuracy"] * (1 - found["accuracy"]) / self._dev_rows)
+        return found
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the dev metrics of ``validate``."""
         if trainer.is_global_zero and trainer.state.fn == "validate":
-            print_table({"dev part": of_stage("val", trainer.callback_metrics)})
+            print_table({"dev part": self._of_dev(trainer.callback_metrics)})
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the test metrics and where the predictions are."""
-        if trainer.is_global_zero:
-            print_table({"test part": of_stage("test", trainer.callback_metrics)})
-            self._print_predictions()
+        """Print the test metrics, without those that the report has, and where report and predictions are."""
+        if not trainer.is_global_zero:
+            return
+        metrics = of_stage("test", trainer.callback_metrics)
+        if self.report.path is None:
+            print_table({"test part": metrics})
+        else:
+            print_line(in_a_line({name: value for name, value in metrics.items() if name not in _REPORTED}))
+            print_line(f"report:      {self.report.path}")
+        self._print_predictions()
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the speed of prediction and where the predictions are."""
@@ -85,6 +127,12 @@ class Summary(Callback):
     def _print_predictions(self) -> None:
         if self.writer.path is not None:
             print_line(f"predictions: {self.writer.path}")
+
+
+def in_a_line(metrics: Mapping[str, float]) -> str:
+    """Return the metrics as one line."""
+    found = ((title, form.format(metrics[name])) for name, (title, form) in _ROWS.items() if name in metrics)
+    return ", ".join(f"{title} {value}" for title, value in found)
 
 
 def print_table(columns: dict[str, dict[str, float]]) -> None:

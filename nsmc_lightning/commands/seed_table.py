@@ -10,20 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from nsmc_lightning.callbacks.report_tables import SCORES
 from nsmc_lightning.commands.seed_run import SeedRun
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.evaluation.spread import Spread, median_index, spread
 from nsmc_lightning.files import whole_file
-
-_TITLES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "mcc": "MCC",
-    "auroc": "AUROC",
-    "calibration_error": "calibration error",
-    "brier": "Brier score",
-}
 
 
 def summarise(runs: Sequence[SeedRun], folder: Path) -> None:
@@ -44,11 +35,11 @@ def summarise(runs: Sequence[SeedRun], folder: Path) -> None:
 
 def _table(spreads: Mapping[str, Spread], reached: Sequence[Mapping[str, float]]) -> Table:
     table = Table("test score", "mean ± sd", "95 % interval of the mean", "lowest", "highest")
-    for name, (mean, sd, interval) in spreads.items():
-        values = [scores[name] for scores in reached]
+    for name, title in SCORES.items():
+        (mean, sd, interval), values = spreads[name], [scores[name] for scores in reached]
         ends = "" if math.isnan(sd) else f"{interval.low:.4f} to {interval.high:.4f}"
         deviation = "" if math.isnan(sd) else f" ± {sd:.4f}"
-        table.add_row(_TITLES[name], f"{mean:.4f}{deviation}", ends, f"{min(values):.4f}", f"{max(values):.4f}")
+        table.add_row(title, f"{mean:.4f}{deviation}", ends, f"{min(values):.4f}", f"{max(values):.4f}")
     return table
 
 

@@ -15,6 +15,7 @@ from nsmc_lightning.callbacks.predictions import PredictionWriter
 from nsmc_lightning.callbacks.pretraining_summary import PretrainingSummary
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.summary import Summary
+from nsmc_lightning.callbacks.test_report import TestReport
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.errors import building_trainer
 from nsmc_lightning.run.checkpoint_files import AtomicCheckpointIO
@@ -77,6 +78,7 @@ def classifier_run(config: Namespace, source: Source) -> Run:
     best, last = _checkpoint_callbacks(config)
     seed = int(config.seed_everything or 0)  # false seeds nothing
     throughput, writer = Throughput(), PredictionWriter(config.output)
+    report = TestReport(writer, source.ckpt_path)
     record = RunRecord(source, seed, {"averaging.decay": config.averaging.decay}, best)
     stop = GracefulStop(last)
     early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
@@ -87,11 +89,12 @@ def classifier_run(config: Namespace, source: Source) -> Run:
         ValidateAtEnd(),  # after a Timer, which may end training; before stop and last, which ask what follows
         throughput,  # before what takes time and is not to be measured
         Pictures(),
-        writer,  # before the summary, which names its file
+        writer,  # before the report, which reads its predictions, and the summary, which names its file
+        report,
         KernelReport(),
         *_learning_rates(config),
         record,  # before the summary, which prints the metrics that it keeps
-        Summary(record, throughput, writer, best, last),
+        Summary(record, throughput, writer, report, best, last),
         stop,  # after all others: what it saves includes what they did with the batch
         *([best] if best is not None else []),  # Lightning calls these two last, wherever they are in the list
         *([last] if last is not None else []),  # after best: last.ckpt names the best checkpoint

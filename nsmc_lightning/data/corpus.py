@@ -1,8 +1,8 @@
 """Data sets as data: files, addresses, checksums, columns, labels. A new one is a YAML file."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import PureWindowsPath
-from typing import Literal
+from typing import Any, Literal
 
 from nsmc_lightning.errors import UserError
 
@@ -11,6 +11,9 @@ OnBadRows = Literal["error", "skip"]
 
 LONGEST_TEXT = 1_000_000
 """Characters. A longer text comes from wrong line ends or quotes, and would take minutes to tokenise."""
+
+GROUP_KEYS = ("group_column", "group_files")
+"""Keys of a corpus that only describe its rows: with others, the rows are the same."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,10 @@ class Corpus:
         text_column: name of the text column, or its number from 0 if ``header`` is false.
         label_column: name or number of the label column.
         id_column: name or number of the id column; None numbers the rows.
+        group_column: name or number of a column whose equal values group rows that are alike, such as the movie of a
+            review, for the intervals of a test; None for rows without groups.
+        group_files: csv, tsv, jsonl or parquet files below the data directory with ``id_column`` and ``group_column``;
+            empty if ``group_column`` is in the corpus's own files. What is missing is no error: tests leave groups out.
         encoding: encoding of the files, by Python's name; utf-8 may begin with a byte order mark.
         header: whether the first line of a tsv or csv names the columns.
         repair_quotes: undo a second layer of CSV quoting in the published files (NSMC).
@@ -83,6 +90,8 @@ class Corpus:
     text_column: int | str = "text"
     label_column: int | str = "label"
     id_column: int | str | None = None
+    group_column: int | str | None = None
+    group_files: list[str] = field(default_factory=list)
     header: bool = True
     repair_quotes: bool = False
     generate: Literal["demo"] | None = None
@@ -107,6 +116,11 @@ class Corpus:
                 f"corpus {self.name}: {key} {path!r} has a url and would be downloaded to outside of the cache; "
                 "give a relative path without '..'."
             )
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Everything that decides the rows, as plain types: all keys but those of groups."""
+        return {key: value for key, value in asdict(self).items() if key not in GROUP_KEYS}
 
     @property
     def num_labels(self) -> int:
@@ -143,6 +157,8 @@ NSMC = Corpus(
     labels=[Label("0", "negative", "부정"), Label("1", "positive", "긍정")],
     text_column="document",
     id_column="id",
+    group_column="movie_id",
+    group_files=["test_movies.parquet", "reviews.parquet"],
     repair_quotes=True,
     licence="CC0",
     korean_unit="리뷰",

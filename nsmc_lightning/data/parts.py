@@ -1,13 +1,12 @@
 """Files and rows of each part of a corpus: download, read, clean, split."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from nsmc_lightning.data.cache import texts_digest
-from nsmc_lightning.data.clean import clean_test, clean_train, has_text
+from nsmc_lightning.data.clean import clean_test, clean_text, clean_train, has_text, undo_quoting
 from nsmc_lightning.data.corpus import Corpus, OnBadRows, Source
 from nsmc_lightning.data.demo.grammar import write_demo
 from nsmc_lightning.data.download import fetch
@@ -92,7 +91,7 @@ class Parts:
         return {
             "part": part,
             "sha256": self.sha256(part),
-            "corpus": asdict(self.corpus),
+            "corpus": self.corpus.reading,
             "dev_fraction": self.dev_fraction,
             "split_seed": self.split_seed,
         }
@@ -118,6 +117,25 @@ class Parts:
             self._rows |= self._read_rows(part)
         return self._rows[part]
 
+    def training_rows(self) -> pd.DataFrame:
+        """Return the rows with text of the file of train, and of dev if it has one, also those that cleaning drops.
+
+        Returns:
+            Columns ``id``, ``text`` (cleaned), ``line``, and ``part`` (train or dev) with the file that has the line.
+
+        Raises:
+            UserError: a file is missing or broken, or is not the one that the checkpoint's model was trained on.
+        """
+        frames = []
+        for part in ("train",) if self.corpus.dev is None else ("train", "dev"):
+            if self.trained_on is not None:
+                self.trained_on.refuse_other_file(self.path(part), self.sha256(part))
+            rows = self.raw(part)
+            rows = rows[has_text(rows)]
+            texts = rows["text"].map(undo_quoting) if self.corpus.repair_quotes else rows["text"]
+            frames.append(rows[["id", "line"]].assign(text=texts.map(clean_text), part=part))
+        return pd.concat(frames, ignore_index=True)
+
     def _read_rows(self, part: str) -> dict[str, pd.DataFrame]:
         """The rows of a part, and of the part that is split off the same file."""
         if part == "predict":
@@ -131,23 +149,27 @@ class Parts:
         train, dev = split_rows(rows, self.dev_fraction, self.split_seed, "data.dev_fraction")
         return {"train": train, "dev": dev}
 
-    def _cleaned(self, part: str) -> pd.DataFrame:
+    def raw(self, part: str) -> pd.DataFrame:
+        """Return the rows of train, dev or test before cleaning, columns as :meth:`rows`; a label is a str or None.
+
+        Train has the rows of a dev part without a file. A test part without one is split off train, where rows without
+        text remain.
+        """
         raw = self._read(part)
-        if self.corpus.test is None and self.source(part) == self.corpus.train:
-            raw, _ = self._split_test_off(raw)
-        rows, self.counts[part] = clean_train(raw, self._values, self.corpus.repair_quotes)
+        if self.corpus.test is not None or self.source(part) != self.corpus.train:
+            return raw
+        kept = has_text(raw)
+        train, test = split_rows(raw[kept], self.corpus.test_fraction, TEST_SEED, "data.corpus.test_fraction")
+        return test if part == "test" else pd.concat([train, raw[~kept]], ignore_index=True)
+
+    def _cleaned(self, part: str) -> pd.DataFrame:
+        rows, self.counts[part] = clean_train(self.raw(part), self._values, self.corpus.repair_quotes)
         return rows
 
     def _test(self) -> pd.DataFrame:
-        raw = self._read("test")
-        if self.corpus.test is None:
-            _, raw = self._split_test_off(raw)
         file = self.source("test").file
-        rows, self.counts["test"] = clean_test(raw, self._values, self.corpus.repair_quotes, file)
+        rows, self.counts["test"] = clean_test(self.raw("test"), self._values, self.corpus.repair_quotes, file)
         return rows
-
-    def _split_test_off(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "data.corpus.test_fraction")
 
     def _predict(self) -> pd.DataFrame:
         if self.predict_path is None:

@@ -219,7 +219,7 @@ def _values(record: Record, columns: dict[str, Name]) -> dict[str, Any] | BadRow
         values[ours] = record.values[column]
     if reason := _fault_of_text(values["text"], columns["text"]):
         return BadRow(record.line, reason)
-    return {ours: (value or None) if ours == "text" else _string(value) for ours, value in values.items()}
+    return {ours: (value or None) if ours == "text" else as_string(value) for ours, value in values.items()}
 
 
 def _fault_of_text(value: object, column: Name) -> str | None:
@@ -243,7 +243,7 @@ def _warn_of(bad: list[BadRow], name: str, unit: str) -> None:
     _log.warning(f"{name}: {len(bad):,} bad rows get no label ({shown}{more}).")
 
 
-def _string(value: object) -> str | None:
+def as_string(value: object) -> str | None:
     """A cell as text: whole numbers without a fraction (1, not 1.0), missing values as None."""
     if value is None or value == "" or value != value:  # NaN differs from itself
         return None

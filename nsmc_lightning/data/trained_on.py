@@ -1,6 +1,5 @@
 """What a checkpoint's model was trained on, and which rows must not be used with it."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +41,19 @@ class TrainedOn(NamedTuple):
                 f"Name the folder of that file with --data.data_dir, or {instead}."
             )
 
+    def refuse_other_file(self, path: Path, sha256: str) -> None:
+        """Refuse a file that is none of those that the model was trained or selected on, by any name.
+
+        Args:
+            path: the file.
+            sha256: checksum of its content.
+
+        Raises:
+            UserError: no file of the training has this checksum.
+        """
+        if sha256 not in self.sha256.values():
+            raise UserError(f"{path}: not the file that the checkpoint was trained on (its sha256 differs).")
+
     def _refuse_other_parts(self, corpus: Corpus) -> None:
         for key in ("dev", "test"):
             if (getattr(corpus, key) is None) != (self.corpus[key] is None):
@@ -53,7 +65,7 @@ class TrainedOn(NamedTuple):
 
     def _refuse_other_reading(self, corpus: Corpus) -> None:
         unread = _NOT_READ_BY if corpus.test is None else {*_NOT_READ_BY, "test_fraction"}
-        for key, now in asdict(corpus).items():
+        for key, now in corpus.reading.items():
             if key not in unread and key in self.corpus and now != self.corpus[key]:
                 raise UserError(
                     f"data.corpus.{key} is {now!r}, but the checkpoint was trained with {self.corpus[key]!r}, so that "

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from nsmc_lightning.evaluation.scores import BINS, Answers, bin_of
 
@@ -33,6 +33,13 @@ def reliability(answers: Answers) -> Reliability:
     filled = np.where(rows > 0, rows, np.nan)
     sums = (np.bincount(bins, values, minlength=BINS) for values in (confidence, answers.correct))
     return Reliability(rows.astype(np.float64), *(total / filled for total in sums))
+
+
+def without_temperature(answers: Answers, temperature: float) -> Answers:
+    """Return the probabilities of the logits themselves, from those of the logits divided by ``temperature``."""
+    with np.errstate(divide="ignore"):  # probabilities may be rounded to 0
+        logits = np.log(answers.probabilities.astype(np.float64)) * temperature
+    return Answers(answers.labels, softmax(logits, axis=1))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -44,7 +44,8 @@ def scores(answers: Answers) -> dict[str, float]:
     more than two classes the mean of its sum over the classes, as in scikit-learn.
     """
     totals = np.asarray(contributions(answers).sum(axis=0)).ravel()
-    return {**scores_of_totals(totals[None], answers.probabilities.shape[1])[0], "auroc": Ranks(answers).auroc()}
+    found = scores_of_totals(totals[None], answers.probabilities.shape[1])
+    return {**{name: float(values[0]) for name, values in found.items()}, "auroc": Ranks(answers).auroc()}
 
 
 def contributions(answers: Answers) -> sparse.csr_matrix:
@@ -71,21 +72,16 @@ def bin_of(confidence: np.ndarray) -> np.ndarray:
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 
-def scores_of_totals(totals: np.ndarray, classes: int) -> list[dict[str, float]]:
+def scores_of_totals(totals: np.ndarray, classes: int) -> dict[str, np.ndarray]:
     """Compute all scores but AUROC from sums of :func:`contributions`.
 
-    *Shape:* ``totals`` float (D, F), one result for each of the D.
+    *Shape:* ``totals`` float (D, F); each score float (D,).
     """
-    confusion = totals[:, : classes**2].reshape(-1, classes, classes)
     confidence, correct = totals[:, classes**2 : -1].reshape(-1, 2, BINS).transpose(1, 0, 2)
-    rows = confusion.sum(axis=(1, 2))
-    right, support, chosen = (
-        np.diagonal(confusion, axis1=1, axis2=2),
-        confusion.sum(axis=2),
-        confusion.sum(axis=1),
-    )
-    f1 = 2 * right / np.maximum(support + chosen, 1e-12)
-    columns = {
+    right, support, chosen = _counts(totals, classes)
+    rows = support.sum(axis=1)
+    f1 = _f1(right, support, chosen)
+    return {
         "accuracy": right.sum(axis=1) / rows,
         "macro_f1": f1.mean(axis=1),
         "weighted_f1": (f1 * support).sum(axis=1) / rows,
@@ -93,7 +89,30 @@ def scores_of_totals(totals: np.ndarray, classes: int) -> list[dict[str, float]]
         "calibration_error": np.abs(correct - confidence).sum(axis=1) / rows,
         "brier": totals[:, -1] / rows,
     }
-    return [dict(zip(columns, map(float, row), strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def class_scores_of_totals(totals: np.ndarray, classes: int) -> dict[str, np.ndarray]:
+    """Compute precision, recall, F1 and support (rows) of each class; 0 where nothing defines one, as in scikit-learn.
+
+    *Shape:* ``totals`` float (D, F), sums of :func:`contributions`; each score float (D, C).
+    """
+    right, support, chosen = _counts(totals, classes)
+    return {
+        "precision": right / np.maximum(chosen, 1e-12),
+        "recall": right / np.maximum(support, 1e-12),
+        "f1": _f1(right, support, chosen),
+        "support": support,
+    }
+
+
+def _counts(totals: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return how many rows of each class are right, are of the class, and are predicted to be, each (D, C)."""
+    confusion = totals[:, : classes**2].reshape(-1, classes, classes)
+    return np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2), confusion.sum(axis=1)
+
+
+def _f1(right: np.ndarray, support: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return 2 * right / np.maximum(support + chosen, 1e-12)
 
 
 def _mcc(right: np.ndarray, support: np.ndarray, chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -112,24 +131,41 @@ class Ranks:
 
     def __init__(self, answers: Answers) -> None:
         classes = answers.probabilities.shape[1]
-        self._columns = []
-        for number in [1] if classes == 2 else range(classes):
-            column = answers.probabilities[:, number]
-            order = np.argsort(column, kind="stable")
-            ends = np.flatnonzero(np.diff(column[order], append=np.inf))  # the last row of each probability
-            self._columns.append((order, ends, (answers.labels == number)[order].astype(np.float64)))
+        numbers = [1] if classes == 2 else range(classes)
+        self._columns = [_rank(answers.probabilities[:, number], answers.labels == number) for number in numbers]
 
     def auroc(self, weights: np.ndarray | None = None) -> float:
         """Compute the area under the ROC curve, ties counted half.
 
         *Shape:* ``weights`` float (N,), 1 where it is None.
         """
-        return float(np.mean([self._area(*column, weights) for column in self._columns]))
+        return float(np.mean([_area(column, weights) for column in self._columns]))
 
-    def _area(self, order: np.ndarray, ends: np.ndarray, positive: np.ndarray, weights: np.ndarray | None) -> float:
-        each = np.ones(len(order)) if weights is None else weights[order]
-        above, below = (np.diff(np.cumsum(each * share)[ends], prepend=0.0) for share in (positive, 1 - positive))
-        pairs = above.sum() * below.sum()
-        if pairs == 0:
-            return np.nan
-        return float((above * (np.cumsum(below) - below / 2)).sum() / pairs)
+
+class _Ranked(NamedTuple):
+    """The rows of a class (P) and all others (Q), both by row number, the others in the order of their probabilities.
+
+    *Shape:* ``positive``, ``below`` and ``up_to`` int (P,), ``negative`` int (Q,): of the others, the first ``below``
+    have a smaller probability than a row of the class, the first ``up_to`` have no larger one.
+    """
+
+    positive: np.ndarray
+    negative: np.ndarray
+    below: np.ndarray
+    up_to: np.ndarray
+
+
+def _rank(probabilities: np.ndarray, is_class: np.ndarray) -> _Ranked:
+    positive, negative = np.flatnonzero(is_class), np.flatnonzero(~is_class)
+    negative = negative[np.argsort(probabilities[negative], kind="stable")]
+    ends = (np.searchsorted(probabilities[negative], probabilities[positive], side) for side in ("left", "right"))
+    return _Ranked(positive, negative, *ends)
+
+
+def _area(ranked: _Ranked, weights: np.ndarray | None) -> float:
+    """Compute the share of pairs of a row of the class and another in which the first has the larger probability."""
+    positive = np.ones(len(ranked.positive)) if weights is None else weights[ranked.positive]
+    negative = np.ones(len(ranked.negative)) if weights is None else weights[ranked.negative]
+    sums = np.concatenate([[0.0], np.cumsum(negative)])
+    pairs = positive.sum() * sums[-1]
+    return float(positive @ (sums[ranked.below] + sums[ranked.up_to]) / (2 * pairs)) if pairs else np.nan

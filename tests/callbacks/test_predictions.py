@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from nsmc_lightning.callbacks.predictions import PredictionWriter, prediction_table, write_table
 from nsmc_lightning.errors import UserError
+from nsmc_lightning.types import Prediction
 
 FRAME = pd.DataFrame({"id": ["a", "b", "c", "d"], "text": ["좋다", None, " ", "싫다"], "label": [1, 0, 1, 0]})
 
@@ -30,6 +32,16 @@ def test_rows_without_a_prediction_have_no_label() -> None:
     table = prediction_table(FRAME.drop(columns="label"), ["neg", "pos"], np.array([3]), np.array([[0.9, 0.1]]))
     assert table["label"].tolist() == [None, None, None, "neg"]
     assert "target" not in table
+
+
+def test_rows_of_another_loader_are_not_gathered() -> None:
+    writer, trainer, module = PredictionWriter(), Trainer(accelerator="cpu", fast_dev_run=True), BoringModel()
+    for loader in (0, 1):
+        prediction = Prediction(torch.tensor([loader]), torch.tensor([[0.5, 0.5]]))
+        writer.on_test_batch_end(trainer, module, prediction, None, 0, loader)
+    writer.on_test_epoch_end(trainer, module)
+    assert writer.gathered is not None
+    assert writer.gathered[0].tolist() == [0]
 
 
 def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

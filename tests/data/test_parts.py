@@ -71,7 +71,52 @@ def test_predict_needs_a_path(tmp_path: Path) -> None:
         parts_of(tmp_path).rows("predict")
 
 
+def test_all_rows_of_the_training_file_are_returned_with_clean_texts(tmp_path: Path) -> None:
+    rows = [("1", " 굿 ", "0"), ("2", "굿", "1"), ("3", "굿", "0"), ("4", " ", "0"), ("5", '"이 ""영화"""', "9")]
+    pd.DataFrame(rows, columns=["id", "text", "label"]).to_csv(tmp_path / "train.csv", index=False)
+    write(tmp_path / "dev.csv", "평가")
+    parts = parts_of(tmp_path, dev="dev.csv")
+    parts.corpus = replace(parts.corpus, id_column="id", dev=None, test=Source("test.csv"), repair_quotes=True)
+    found = parts.training_rows()
+    assert found.to_numpy().tolist() == [
+        ["1", 2, "굿", "train"],
+        ["2", 3, "굿", "train"],
+        ["3", 4, "굿", "train"],
+        ["5", 6, '이 "영화"', "train"],
+    ]
+
+
+def test_training_rows_are_those_of_train_and_dev_but_not_of_test(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "영화")
+    write(tmp_path / "dev.csv", "평가")
+    alone, with_dev = parts_of(tmp_path), parts_of(tmp_path, dev="dev.csv")
+    test = set(alone.rows("test")["text"])  # split off train.csv
+    assert set(alone.training_rows()["text"]) == {f"영화 {i}" for i in range(40)} - test
+    both = with_dev.training_rows()
+    assert set(both["text"]) == {f"영화 {i}" for i in range(40)} - test | {f"평가 {i}" for i in range(40)}
+    assert both["part"].value_counts().to_dict() == {"dev": 40, "train": 40 - len(test)}
+
+
+def test_groups_do_not_change_the_key_of_rows(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "영화")
+    parts = parts_of(tmp_path)
+    key = parts.key("train")
+    parts.corpus = replace(parts.corpus, id_column="line", group_column="movie", group_files=["movies.csv"])
+    assert parts.key("train") == {**key, "corpus": {**key["corpus"], "id_column": "line"}}
+
+
 # With a checkpoint
+
+
+def test_another_training_file_has_no_training_rows_of_the_checkpoint(trained: Parts, tmp_path: Path) -> None:
+    assert len(trained.training_rows()) == 36
+    (tmp_path / "train.csv").rename(tmp_path / "copy.csv")
+    trained.corpus = replace(trained.corpus, train=Source("copy.csv"))
+    assert len(trained.training_rows()) == 36
+    trained.corpus = replace(trained.corpus, dev=Source("dev.csv"))
+    write(tmp_path / "dev.csv", "다른")
+    with pytest.raises(UserError, match=r"dev\.csv: not the file that the checkpoint was trained on"):
+        trained.training_rows()
 
 
 @pytest.fixture
@@ -130,6 +175,8 @@ def test_keys_that_decide_no_row_may_differ_from_the_checkpoint_s(trained: Parts
         train=Source("train.csv", url="https://elsewhere.org/train.csv", sha256="0" * 64),
         labels=[Label("0", "bad", "부정"), Label("1", "good", "긍정")],
         id_column="line",
+        group_column="movie_id",
+        group_files=["movies.csv"],
         licence="CC0",
         korean_unit="글",
     )

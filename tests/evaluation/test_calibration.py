@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from nsmc_lightning.evaluation.calibration import COLDEST, fit_temperature, reliability
+from nsmc_lightning.evaluation.calibration import COLDEST, fit_temperature, reliability, without_temperature
 from nsmc_lightning.evaluation.scores import BINS, Answers
 
 
@@ -26,6 +26,15 @@ def test_the_temperature_of_overconfident_logits_is_found(temperature: float) ->
 
 def test_logits_that_are_always_right_have_the_coldest_temperature() -> None:
     assert fit_temperature(np.array([[0.1, 0.0]]), np.array([0])) == pytest.approx(COLDEST, rel=0.01)
+
+
+def test_a_temperature_is_taken_off_probabilities() -> None:
+    logits = torch.tensor([[3.0, -1.0, 0.5], [200.0, 0.0, 0.0]])
+    found = without_temperature(Answers(np.array([0, 0]), torch.softmax(logits / 1.7, dim=1).numpy()), 1.7)
+    assert found.probabilities == pytest.approx(torch.softmax(logits, dim=1).numpy(), abs=1e-6)
+    both_sides = torch.stack([torch.sigmoid(-logits[0] / 1.7), torch.sigmoid(logits[0] / 1.7)], dim=1)
+    found = without_temperature(Answers(np.array([0, 0, 0]), both_sides.numpy()), 1.7)
+    assert found.probabilities[:, 1] == pytest.approx(torch.sigmoid(logits[0]).numpy(), abs=1e-6)
 
 
 def test_reliability_of_two_bins() -> None:

@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from nsmc_lightning.evaluation.scores import BINS, Answers, Ranks, scores
+from nsmc_lightning.evaluation.scores import BINS, Answers, Ranks, class_scores_of_totals, contributions, scores
 
 
 def random_answers(classes: int, rows: int = 400, digits: int = 16) -> Answers:
@@ -30,6 +30,18 @@ def test_scores_are_those_of_scikit_learn_and_torchmetrics(classes: int) -> None
     assert found["auroc"] == pytest.approx(auroc)
     error = multiclass_calibration_error(torch.tensor(probabilities), torch.tensor(labels), classes, n_bins=BINS)
     assert found["calibration_error"] == pytest.approx(float(error), abs=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 7])
+def test_scores_of_classes_are_those_of_scikit_learn(classes: int) -> None:
+    labels, probabilities = random_answers(classes)
+    answers = Answers(np.where(labels == classes - 1, 0, labels), probabilities)  # the last class is only predicted
+    found = class_scores_of_totals(np.asarray(contributions(answers).sum(axis=0)), classes)
+    expected = metrics.precision_recall_fscore_support(
+        answers.labels, answers.predicted, labels=range(classes), zero_division=0
+    )
+    for name, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        assert found[name][0] == pytest.approx(values)
 
 
 def test_a_class_that_takes_all() -> None:
