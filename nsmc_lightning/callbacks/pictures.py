@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from nsmc_lightning.callbacks.figures import draw_confusion, draw_lengths
+from nsmc_lightning.run.loop import number_of_logs
 
 # torchmetrics takes seconds to import, and only a run needs it: it is imported inside a function.
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Pictures(Callback):
         self._confusion = None
         if trainer.is_global_zero:
             names = trainer.datamodule.corpus.label_names  # type: ignore[attr-defined]
-            logger.experiment.add_figure(tag, draw_confusion(matrix, names), trainer.global_step)
+            logger.experiment.add_figure(tag, draw_confusion(matrix, names), number_of_logs(trainer))
 
 
 def _tensorboard(trainer: Trainer) -> TensorBoardLogger | None:

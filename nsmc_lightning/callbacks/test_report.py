@@ -26,6 +26,8 @@ from nsmc_lightning.callbacks.report_tables import (
 )
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import whole_file
+from nsmc_lightning.run.loop import number_of_logs
+from nsmc_lightning.run.results import result_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,9 +41,9 @@ _WORST = 20  # mistakes that are listed
 class TestReport(Callback):
     """Report a test's scores with their intervals: of all rows, of each class, and of parts of the rows.
 
-    The report is printed, written to ``test.json`` in the run's folder, and logged to TensorBoard as text
-    (``test/report``, ``test/classes``, ``test/mistakes``), by the first process. A trial run (``fast_dev_run``) has
-    none.
+    The report is printed, written to ``test.json`` in the run's folder (``test-X.json`` for another checkpoint than
+    best.ckpt), and logged to TensorBoard as text (``test/report``, ``test/classes``, ``test/mistakes``), by the first
+    process. A trial run (``fast_dev_run``) has none.
 
     Args:
         writer: has the predictions of all processes.
@@ -65,7 +67,7 @@ class TestReport(Callback):
         self.path: Path | None = None
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        path = report_path(trainer)  # on every process, as Lightning broadcasts the folder
+        path = result_path(trainer, "test.json")  # on every process, as Lightning broadcasts the folder
         if not trainer.is_global_zero or trainer.fast_dev_run or self.writer.gathered is None:  # type: ignore[attr-defined]
             return
         from nsmc_lightning.evaluation.report import build_report
@@ -127,11 +129,6 @@ def worst_mistakes(rows: pd.DataFrame, answers: Answers, labels: list[str]) -> l
     return [Mistake(*values) for values in zip(*columns, strict=True)]
 
 
-def report_path(trainer: Trainer) -> Path:
-    """Return the report's file in the run's folder; every process calls it."""
-    return Path(trainer.log_dir or trainer.default_root_dir) / "test.json"
-
-
 def plain(shown: Shown, mistakes: list[Mistake]) -> dict[str, Any]:
     """Return a report as JSON types."""
     from nsmc_lightning.evaluation.bootstrap import LEVEL
@@ -180,4 +177,4 @@ def _log(trainer: Trainer, shown: Shown, mistakes: list[Mistake]) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             for tag, text in texts.items():
-                logger.experiment.add_text(tag, text, trainer.global_step)
+                logger.experiment.add_text(tag, text, number_of_logs(trainer))
