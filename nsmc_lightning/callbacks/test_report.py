@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from nsmc_lightning.data.parts import Parts
+    from nsmc_lightning.evaluation.report import Report
     from nsmc_lightning.evaluation.scores import Answers
 
 _WORST = 20  # mistakes that are listed
@@ -53,6 +54,7 @@ class TestReport(Callback):
 
     Attributes:
         path: the file that was written; None before.
+        measured: the report and the answers that it is of; None before, and in all processes but the first.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class TestReport(Callback):
         self.ckpt_path = ckpt_path
         self.baseline = baseline
         self.path: Path | None = None
+        self.measured: tuple[Report, Answers] | None = None
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         path = result_path(trainer, "test.json")  # on every process, as Lightning broadcasts the folder
@@ -81,6 +84,7 @@ class TestReport(Callback):
         found = Breakdown(data.parts, rows)
         temperature = float(getattr(pl_module, "temperature", 1.0))
         report = build_report(answers, labels, found.parts, found.clusterings, temperature)
+        self.measured = report, answers
         baseline = self._baseline(data.parts, numbers, found.notes)
         shown = Shown(report, baseline, [*_cut(rows, part), *found.notes])
         mistakes = worst_mistakes(rows, answers, labels)

@@ -17,6 +17,7 @@ from nsmc_lightning.callbacks.pretraining_summary import PretrainingSummary
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.robustness import Robustness
 from nsmc_lightning.callbacks.summary import Summary
+from nsmc_lightning.callbacks.test_pictures import TestPictures
 from nsmc_lightning.callbacks.test_report import TestReport
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.errors import building_trainer
@@ -94,6 +95,7 @@ def classifier_run(config: Namespace, source: Source) -> Run:
         CollapseAlarm(),
         writer,  # before the report, which reads its predictions, and the summary, which names its file
         report,
+        TestPictures(report),  # after the report, whose answers it draws
         Robustness(),  # after the report, before the summary: so their tables are printed
         KernelReport(),
         *_learning_rates(config),
