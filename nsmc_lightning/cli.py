@@ -22,6 +22,8 @@ COMMANDS = {
     "test": Command("train", "measure", "--ckpt_path lightning_logs/klue/version_0/checkpoints/best.ckpt"),
     "validate": Command("train", "measure on dev", "--ckpt_path BEST.ckpt"),
     "predict": Command("train", "label a file", "--ckpt_path BEST.ckpt --data.predict_path in.tsv --output out.csv"),
+    "repeat": Command("repeat", "several seeds", "--config configs/klue.yaml --seeds 5"),
+    "compare": Command("compare", "compare two runs", "RUN_A RUN_B --output disagreements.tsv"),
     "classify": Command("classify", "label a text", '--ckpt_path BEST.ckpt "연기는 별로지만 재미 하나는 끝내줌!"'),
     "export": Command("export", "share a model", "--ckpt_path BEST.ckpt --output FOLDER"),
     "trim": Command("trim", "cut a vocabulary", "--backbone ENCODER --corpus configs/corpus/nsmc.yaml --output FOLDER"),

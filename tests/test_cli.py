@@ -99,6 +99,7 @@ def test_checkpoint_holds_plain_types_only(best: str) -> None:
 
 def test_a_run_says_what_it_came_from(run: Path, best: str, folder: Path) -> None:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert record.pop("result")["steps"] == 8
     assert torch.load(best, weights_only=True)["run"] == record
     assert {name: record[name] for name in ("recipe", "seed", "corpus")} == {
         "recipe": "small",
@@ -134,6 +135,27 @@ def test_a_second_fit_gets_a_folder_of_its_own(run: Path, recipe: Path) -> None:
     assert (second / "config.yaml").is_file()
     assert (second / "checkpoints" / "best.ckpt").is_file()  # also where the steps end within an epoch
     assert (run / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("logger", [["false"], ["CSVLogger", "--trainer.logger.save_dir=own"]])
+def test_with_another_logger_the_run_is_where_it_always_is(
+    logger: list[str], recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = ["--log_dir=logs", "--trainer.max_steps=1", "--trainer.limit_val_batches=1", "--trainer.logger", *logger]
+    main(["fit", "--config", str(recipe), *settings])
+    run = tmp_path / "logs" / "small" / "version_0"
+    assert {path.name for path in run.iterdir()} == {"checkpoints", "config.yaml", "run.json"}
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+    assert {path.name for path in tmp_path.iterdir()} == {"logs"} | ({"own"} if len(logger) > 1 else set())
+
+
+@pytest.mark.parametrize("fault", ["--data.data_dir=nowhere", "--trainer.val_check_interval=500"])
+def test_a_command_that_fails_before_training_leaves_no_folder(
+    fault: str, recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(["fit", "--config", str(recipe), *LIMITS, f"--log_dir={tmp_path / 'logs'}", fault], capsys)
+    assert not (tmp_path / "logs").exists()
 
 
 def test_fit_keeps_best_by_dev_accuracy(recipe: Path, folder: Path) -> None:
@@ -214,11 +236,34 @@ def test_metrics_equal_scikit_learn_on_the_written_predictions(
         assert logged[f"test/{name}"] == pytest.approx(score(truth, said), abs=1e-6)
 
 
+def test_results_are_in_the_folder_of_the_checkpoint_s_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(run, tmp_path / "moved" / "run", ignore=shutil.ignore_patterns("events*", "test*"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    best = str(run / "checkpoints" / "best.ckpt")
+    kept = {name: (run / name).read_bytes() for name in ("config.yaml", "run.json", "metrics.csv")}
+    Path("in.txt").write_text("좋다\n", encoding="utf-8")
+    main(["predict", "--ckpt_path", best, "--data.predict_path=in.txt"])
+    for ckpt_path in (best, best.replace("best", "last")):
+        main(["test", "--ckpt_path", ckpt_path, "--trainer.limit_test_batches=1"])
+    main(["validate", "--ckpt_path", best, "--trainer.limit_val_batches=1"])
+    assert {"predictions.csv", "test.csv", "test-last.csv"} <= {path.name for path in run.iterdir()}
+    assert {name: (run / name).read_bytes() for name in kept} == kept
+    assert [path.name for path in (*run.parent.iterdir(), *Path().iterdir())] == ["run", "in.txt"]
+    steps = [torch.load(path, weights_only=True)["global_step"] for path in sorted((run / "checkpoints").iterdir())]
+    for folder, name, expected in ((run, "test/accuracy", steps), (run / "validate", "val/accuracy", steps[:1])):
+        events = EventAccumulator(str(folder)).Reload()
+        assert [event.step for event in events.Scalars(name)] == expected
+
+
 def test_a_moved_checkpoint_stands_alone(best: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     moved = shutil.copy(best, tmp_path / "moved.ckpt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NSMC_LIGHTNING_CACHE", str(tmp_path / "cache"))
     main(["validate", "--ckpt_path", str(moved), "--data.cache_dir", str(tmp_path / "cache")])
+    assert (tmp_path / "lightning_logs" / "small" / "version_0" / "run.json").is_file()
 
 
 @pytest.mark.parametrize("value", ["best", "folder"])

@@ -59,7 +59,10 @@ def test_rules_touch_no_files_and_no_network(name: str) -> None:
     assert not {module.split(".")[0] for module in imported(PACKAGE / name)} & outside
 
 
-@pytest.mark.parametrize("words", [["--help"], ["classify", "--help"], ["trim", "--help"], ["export", "--help"]])
+COMMANDS = ("classify", "compare", "export", "repeat", "trim")
+
+
+@pytest.mark.parametrize("words", [["--help"], *([command, "--help"] for command in COMMANDS)])
 def test_help_imports_nothing_that_it_does_not_need(words: list[str]) -> None:
     heavy = {"torch", "lightning", "transformers", "pandas"}  # that of the other commands: tests/commands/test_help.py
     code = (

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nsmc_lightning.callbacks.fonts import families, readable_names
-from nsmc_lightning.evaluation.bootstrap import Interval
-from nsmc_lightning.evaluation.calibration import Reliability
-from nsmc_lightning.evaluation.scores import Answers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from nsmc_lightning.evaluation.bootstrap import Interval
+    from nsmc_lightning.evaluation.calibration import Reliability
+    from nsmc_lightning.evaluation.scores import Answers
 
 _BLUE, _GREY = "#4c72b0", "#999999"
 _COLOURS = "tab20"

@@ -27,12 +27,6 @@ class EncoderFolder(Callback):
         self.path: Path | None = None
         self._step: int | None = None  # of the weights in it
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Refuse to replace a folder that is not of the run that resumes; without a logger it may be the user's."""
-        folder = _folder(trainer)
-        if trainer.is_global_zero and trainer.ckpt_path is None and folder.exists() and not _is_trial(trainer):
-            raise UserError(f"{folder}: exists already, and would be replaced by this run's encoder; move it.")
-
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if is_fit_validation(trainer):
             self._write_once(trainer, pl_module)

@@ -18,6 +18,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import whole_file
+from nsmc_lightning.run.results import result_path
 from nsmc_lightning.types import Prediction
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class PredictionWriter(Callback):
 
     Args:
         output: file to write, csv, tsv, jsonl or parquet by its ending; None is ``predictions.csv`` (or ``test.csv``)
-            in the run's folder, and no file in a trial run (``fast_dev_run``).
+            in the run's folder, with the checkpoint's name unless that is best.ckpt (see
+            :func:`~nsmc_lightning.run.results.result_path`), and no file in a trial run (``fast_dev_run``).
 
     Attributes:
         path: the file that was written; None before.
@@ -88,13 +90,12 @@ class PredictionWriter(Callback):
     def _write(self, trainer: Trainer, part: str, default_name: str) -> None:
         self.gathered = rows, probabilities = self._gather()
         self._collected = []
-        log_dir = trainer.log_dir  # read on every process, as Lightning broadcasts it
+        default = result_path(trainer, default_name)  # on every process, as Lightning broadcasts the folder
         if not trainer.is_global_zero or (self.output is None and trainer.fast_dev_run):  # type: ignore[attr-defined]
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         table = prediction_table(data.parts.rows(part), data.corpus.label_names, rows, probabilities)
-        folder = Path(log_dir or trainer.default_root_dir)  # some loggers have no folder
-        self.path = Path(self.output) if self.output else folder / default_name
+        self.path = Path(self.output) if self.output else default
         with _writing(self.path):
             write_table(table, self.path)
 

@@ -6,7 +6,7 @@ import shlex
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from nsmc_lightning.callbacks.encoder_folder import EncoderFolder
-from nsmc_lightning.callbacks.summary import of_stage, print_line, print_table
+from nsmc_lightning.callbacks.summary import of_stage, print_line, print_table, print_tensorboard
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.run.record import RunRecord
 
@@ -30,5 +30,4 @@ class PretrainingSummary(Callback):
             folder = shlex.quote(str(self.folder.path))
             print_line(f"encoder:     {folder}")
             print_line(f"train on it: python -m nsmc_lightning fit --config RECIPE --model.backbone {folder}")
-        if trainer.logger is not None and trainer.logger.save_dir is not None:
-            print_line(f"see it:      tensorboard --logdir {trainer.logger.save_dir}")
+        print_tensorboard(trainer)

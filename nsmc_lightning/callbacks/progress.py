@@ -1,4 +1,4 @@
-"""Progress without a terminal: a line for each tenth of the way."""
+"""Progress without a terminal: a line for each tenth of the way, and one for each validation."""
 
 import sys
 import time
@@ -7,6 +7,9 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
+
+from nsmc_lightning.callbacks.throughput import RATES
+from nsmc_lightning.run.loop import is_fit_validation
 
 # The trainer's number of batches, by the command that it runs.
 _TOTALS = {
@@ -19,7 +22,7 @@ _TOTALS = {
 class ProgressLines(ProgressBar):
     """Print a line to standard error for each 10 % of an epoch: batches done, time elapsed and remaining.
 
-    The validations of ``fit`` print nothing.
+    A validation within ``fit`` prints the last batch's training loss and the dev metrics at its end.
     """
 
     def __init__(self) -> None:
@@ -84,6 +87,17 @@ class ProgressLines(ProgressBar):
             self._advance(command.value, batch_idx + 1, getattr(trainer, _TOTALS[command])[dataloader_idx])
 
     on_test_batch_end = on_predict_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the metrics of a validation within ``fit``."""
+        if not is_fit_validation(trainer):
+            return
+        metrics = trainer.callback_metrics  # on every process, which may have to add them up
+        names = [name for name in metrics if name.startswith("val/") and name.removeprefix("val/") not in RATES]
+        shown = [f"{name} {float(metrics[name]):.4f}" for name in ("train/loss", *names) if name in metrics]
+        if self._enabled:
+            step = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}, step {trainer.global_step}"
+            print(f"{step}: {', '.join(shown)}", file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from nsmc_lightning.evaluation.report import ClassScores, Estimate, Report
 
-_SCORES = {
+SCORES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "weighted_f1": "weighted F1",
@@ -23,6 +23,7 @@ _SCORES = {
     "calibration_error": "calibration error",
     "brier": "Brier score",
 }
+"""The title of each score, in the order in which they are shown."""
 _MOST_CLASSES = 10  # on the console
 
 
@@ -70,13 +71,13 @@ def sections(shown: Shown, most_classes: int | None = None) -> list[Section]:
 
 def _all_rows(shown: Shown) -> Section:
     report, baseline, rows = shown.report, shown.baseline, []
-    for name, title in _SCORES.items():
+    for name, title in SCORES.items():
         rows.append([title, *_cells(report.scores[name], report)])
         if baseline is not None:
             rows[-1].append(f"{baseline.scores[name]:.4f}" if name in baseline.scores else "")
     if report.temperature != 1:
         for name, estimate in report.before_temperature.items():
-            rows.append([f"{_SCORES[name]} before temperature {report.temperature:.3f}", *_cells(estimate, report)])
+            rows.append([f"{SCORES[name]} before temperature {report.temperature:.3f}", *_cells(estimate, report)])
     others = [] if baseline is None else [baseline.name]
     return _section(["all rows", "score", "95 % interval", *_clusters(report), *others], rows)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -70,8 +71,7 @@ class Summary(Callback):
         if path := self._checkpoint(which):
             print_line(f"checkpoint:  {path}")
             print_line(f"test it:     python -m nsmc_lightning test --ckpt_path {shlex.quote(path)}")
-        if trainer.logger is not None and trainer.logger.save_dir is not None:
-            print_line(f"see it:      tensorboard --logdir {trainer.logger.save_dir}")
+        print_tensorboard(trainer)
 
     def _checkpoint(self, which: str) -> str | None:
         if which == "best" and self.best is not None:
@@ -146,6 +146,12 @@ def print_table(columns: dict[str, dict[str, float]]) -> None:
         if any(cells):
             table.add_row(title, *cells)
     Console().print(table)
+
+
+def print_tensorboard(trainer: Trainer) -> None:
+    """Print the command that shows the logs, where TensorBoard can."""
+    if logger := next((logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)), None):
+        print_line(f"see it:      tensorboard --logdir {shlex.quote(str(logger.save_dir))}")
 
 
 def print_line(line: str) -> None:

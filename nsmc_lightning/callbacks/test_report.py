@@ -26,11 +26,14 @@ from nsmc_lightning.callbacks.report_tables import (
 )
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import whole_file
+from nsmc_lightning.run.loop import number_of_logs
+from nsmc_lightning.run.results import result_path
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from nsmc_lightning.data.parts import Parts
+    from nsmc_lightning.evaluation.report import Report
     from nsmc_lightning.evaluation.scores import Answers
 
 _WORST = 20  # mistakes that are listed
@@ -39,9 +42,9 @@ _WORST = 20  # mistakes that are listed
 class TestReport(Callback):
     """Report a test's scores with their intervals: of all rows, of each class, and of parts of the rows.
 
-    The report is printed, written to ``test.json`` in the run's folder, and logged to TensorBoard as text
-    (``test/report``, ``test/classes``, ``test/mistakes``), by the first process. A trial run (``fast_dev_run``) has
-    none.
+    The report is printed, written to ``test.json`` in the run's folder (``test-X.json`` for another checkpoint than
+    best.ckpt), and logged to TensorBoard as text (``test/report``, ``test/classes``, ``test/mistakes``), by the first
+    process. A trial run (``fast_dev_run``) has none.
 
     Args:
         writer: has the predictions of all processes.
@@ -51,6 +54,7 @@ class TestReport(Callback):
 
     Attributes:
         path: the file that was written; None before.
+        measured: the report and the answers that it is of; None before, and in all processes but the first.
     """
 
     def __init__(
@@ -63,9 +67,10 @@ class TestReport(Callback):
         self.ckpt_path = ckpt_path
         self.baseline = baseline
         self.path: Path | None = None
+        self.measured: tuple[Report, Answers] | None = None
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        path = report_path(trainer)  # on every process, as Lightning broadcasts the folder
+        path = result_path(trainer, "test.json")  # on every process, as Lightning broadcasts the folder
         if not trainer.is_global_zero or trainer.fast_dev_run or self.writer.gathered is None:  # type: ignore[attr-defined]
             return
         from nsmc_lightning.evaluation.report import build_report
@@ -79,6 +84,7 @@ class TestReport(Callback):
         found = Breakdown(data.parts, rows)
         temperature = float(getattr(pl_module, "temperature", 1.0))
         report = build_report(answers, labels, found.parts, found.clusterings, temperature)
+        self.measured = report, answers
         baseline = self._baseline(data.parts, numbers, found.notes)
         shown = Shown(report, baseline, [*_cut(rows, part), *found.notes])
         mistakes = worst_mistakes(rows, answers, labels)
@@ -125,11 +131,6 @@ def worst_mistakes(rows: pd.DataFrame, answers: Answers, labels: list[str]) -> l
     texts = rows.iloc[worst]
     columns = (texts["id"], texts["text"], true, predicted, confidence[worst].tolist())
     return [Mistake(*values) for values in zip(*columns, strict=True)]
-
-
-def report_path(trainer: Trainer) -> Path:
-    """Return the report's file in the run's folder; every process calls it."""
-    return Path(trainer.log_dir or trainer.default_root_dir) / "test.json"
 
 
 def plain(shown: Shown, mistakes: list[Mistake]) -> dict[str, Any]:
@@ -180,4 +181,4 @@ def _log(trainer: Trainer, shown: Shown, mistakes: list[Mistake]) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             for tag, text in texts.items():
-                logger.experiment.add_text(tag, text, trainer.global_step)
+                logger.experiment.add_text(tag, text, number_of_logs(trainer))

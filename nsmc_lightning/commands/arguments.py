@@ -125,6 +125,17 @@ class CommandLine:
         name = self.last("--name") or name
         return str(self.last("--log_dir") or log_dir), None if name is None else str(name)
 
+    def names_place(self, beside: int) -> bool:
+        """Whether an option, or a configuration behind the first ``beside``, names where the command writes.
+
+        The first is that of a checkpoint, which names where it was written. Only training reads the place from a
+        configuration: beside a checkpoint to be measured, a recipe is there for its data.
+        """
+        keys = ("log_dir", "name", "version")
+        by_option = any(self.last(f"--{key}") is not None for key in keys)
+        configs = self.configs[beside:] if self.trainer_method == "fit" else []
+        return by_option or any(config.settings.get(key) is not None for config in configs for key in keys)
+
     def words(self) -> list[str]:
         """The arguments for the parser, every ``--config`` in front, so that an option wins wherever it is given.
 

@@ -11,13 +11,14 @@ from nsmc_lightning.checkpoint import Checkpoint
 from nsmc_lightning.commands.keys import LINKS
 from nsmc_lightning.commands.lightning_cli import EncoderCLI
 from nsmc_lightning.commands.settings import refuse_contradictions, save_after_validation
-from nsmc_lightning.commands.trainer import Run, Texts, classifier_run
+from nsmc_lightning.commands.trainer import Run, classifier_run
 from nsmc_lightning.data.corpus import NSMC
 from nsmc_lightning.data.module import NSMCDataModule
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.module import BertClassifierModule
 from nsmc_lightning.run.average_weights import AverageWeights
 from nsmc_lightning.run.checkpoint_files import remove_leftovers
+from nsmc_lightning.run.record import Source
 from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.run.stop_early import StopEarly
 
@@ -79,8 +80,8 @@ class ClassifierCLI(EncoderCLI):
             trainer, patience = config.trainer, config.early_stopping.patience
             self.checkpoint.refuse_plan(trainer.max_epochs, trainer.max_steps, patience)
 
-    def build_run(self, config: Namespace, texts: Texts) -> Run:
-        return classifier_run(config, texts)
+    def build_run(self, config: Namespace, source: Source) -> Run:
+        return classifier_run(config, source)
 
     def after_instantiate_classes(self) -> None:
         """Refuse other labels than the checkpoint's, and give the data module what it compares its files with."""

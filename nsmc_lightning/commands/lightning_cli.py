@@ -4,12 +4,11 @@ import logging
 import os
 import warnings
 from abc import abstractmethod
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from jsonargparse import Namespace
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from nsmc_lightning.checkpoint import Checkpoint
@@ -17,11 +16,15 @@ from nsmc_lightning.commands.arguments import CommandLine, Config
 from nsmc_lightning.commands.imports import importing
 from nsmc_lightning.commands.keys import refuse_unknown
 from nsmc_lightning.commands.settings import refuse_seed, refuse_spawning, with_absolute_paths
-from nsmc_lightning.commands.trainer import Run, Texts, build_trainer
+from nsmc_lightning.commands.trainer import Run, build_trainer, has_our_loggers
 from nsmc_lightning.errors import UserError, parsing, running
 from nsmc_lightning.model.encoder_module import EncoderModule
 from nsmc_lightning.run.checkpoint_files import remove_leftovers
+from nsmc_lightning.run.folder import Place, choose_place, loggers_of, opened
+from nsmc_lightning.run.loop import number_logs_from
 from nsmc_lightning.run.newest import find_checkpoint
+from nsmc_lightning.run.record import Source
+from nsmc_lightning.run.trainer import RunTrainer
 from nsmc_lightning.types import EncoderLimits
 
 _EVERYWHERE = """\
@@ -58,13 +61,17 @@ def run_line(cli: "type[EncoderCLI]", line: CommandLine) -> None:
         UserError: a mistake in the settings, or in what they name.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # Lightning's banners name the seed and the devices, which config.yaml holds, and advertise.
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten_banners()
     for message in [*_EXPECTED, *(_EXPECTED_OF_EVALUATION if line.trainer_method != "fit" else ())]:
         warnings.filterwarnings("ignore", message=message)
     with running(), TemporaryDirectory() as folder:
         cli(line, folder)
+
+
+def quieten_banners() -> None:
+    """Keep Lightning from naming the seed and the devices, which config.yaml holds, and from advertising."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class EncoderCLI(LightningCLI):
@@ -83,6 +90,7 @@ class EncoderCLI(LightningCLI):
     checkpoint_type: ClassVar[type[Checkpoint]]
     links: ClassVar[dict[str, str]]
     """Computed key → the key that it is computed from."""
+    trainer: RunTrainer
 
     def __init__(self, line: CommandLine, folder: str) -> None:
         self.line, self.folder = line, folder
@@ -124,8 +132,9 @@ class EncoderCLI(LightningCLI):
         self.command_parser = parser
         for name, kind, default, purpose in (
             ("ckpt_path", str | None, None, "a checkpoint's file, its run's folder, or last or best of the newest run"),
-            ("name", str | None, None, "name of the run's folder; the recipe's name by default"),
-            ("log_dir", str, "lightning_logs", "folder of all runs"),
+            ("log_dir", str, "lightning_logs", "folder of all runs; a run writes to LOG_DIR/NAME/VERSION"),
+            ("name", str | None, None, "name of the run; the recipe's name by default"),
+            ("version", str | None, None, "folder of the run; the next free version_N by default"),
             ("save_minutes", float, 10.0, "write last.ckpt so often, besides validations; 0: at each step"),
         ):
             parser.add_argument(f"--{name}", type=kind, default=default, help=purpose)
@@ -175,6 +184,8 @@ class EncoderCLI(LightningCLI):
         self.settle(config)
         if config.name is None:
             config.name = self.line.log_dir_and_name()[1] or "default"
+        self.place = self._place(config)
+        config.version = None  # the settings of this run may be those of another
         self.config_text = self.command_parser.dump(config, skip_none=False)
         self.checkpoint_text = self.command_parser.dump(with_absolute_paths(config), skip_none=False)
         if self.checkpoint is not None:
@@ -188,19 +199,27 @@ class EncoderCLI(LightningCLI):
         with importing(), parsing():  # transformers imports its models when the first is built
             super().instantiate_classes()
 
+    def _place(self, config: Namespace) -> Place | None:
+        """Choose where the command writes; None for a trial run, and for predictions that have a file."""
+        explicit = self.line.names_place(beside=0 if self.checkpoint is None else 1)
+        is_file = self.method == "predict" and config.output is not None and not explicit
+        if config.trainer.fast_dev_run or is_file:
+            return None
+        new = Place(config.log_dir, config.name, config.version)
+        return choose_place(new, self.ckpt_path, self.method == "fit", explicit)
+
     @abstractmethod
-    def build_run(self, config: Namespace, texts: Texts) -> Run:
+    def build_run(self, config: Namespace, source: Source) -> Run:
         """Return the command's callbacks."""
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer with our loggers and callbacks."""
-        resumed = None
-        if self.method == "fit" and self.checkpoint is not None:
-            resumed = Path(self.checkpoint.path), self.checkpoint.global_step
+    def instantiate_trainer(self, **kwargs: Any) -> RunTrainer:
+        """Build the trainer with our callbacks."""
         config = self.config_init[self.method]
-        run = self.build_run(config, Texts(self.config_text, self.checkpoint_text, self.ckpt_path))
+        has_folder = self.place is not None and self.place.kind != "measured"
+        source = Source(config.name, self.config_text, self.checkpoint_text, self.ckpt_path, has_folder)
+        run = self.build_run(config, source)
         self.stop, self.record = run.stop, run.record
-        return build_trainer(config, run.callbacks, resumed)
+        return build_trainer(config, run.callbacks)
 
     def after_instantiate_classes(self) -> None:
         """Name the backbone as it was given, which a checkpoint replaces by the stored one."""
@@ -211,8 +230,8 @@ class EncoderCLI(LightningCLI):
 
     def fit(self, model: LightningModule, datamodule: LightningDataModule) -> None:
         """Train; with a checkpoint, resume from it."""
-        config = self.config_init[self.method]
-        remove_leftovers([*(Path(config.log_dir) / config.name).glob("*/checkpoints")])
+        if self.place is not None:
+            remove_leftovers([*self.place.parent.glob("*/checkpoints")])
         self.watched(self.trainer.fit, model, datamodule)
         resumed = self.checkpoint
         if resumed is not None and self.trainer.global_step == resumed.global_step and not self.record.last_metrics:
@@ -220,8 +239,21 @@ class EncoderCLI(LightningCLI):
 
     def watched(self, method: Any, model: LightningModule, datamodule: LightningDataModule, **options: bool) -> None:
         """Call a method of the trainer, which signals then stop between two batches."""
-        with self.stop.watching(self.trainer, training=self.method == "fit"):
+        with opened(self.place) as place, self.stop.watching(self.trainer, training=self.method == "fit"):
+            self._enter(place)
             method(model, datamodule=datamodule, ckpt_path=self.ckpt_path, weights_only=True, **options)
+
+    def _enter(self, place: Place | None) -> None:
+        """Have the trainer write to the run's folder; what a checkpoint's test logs has the number of its steps."""
+        step = None if self.checkpoint is None else self.checkpoint.global_step
+        if step is not None and self.method != "fit":
+            number_logs_from(self.trainer, step)
+        if place is None:
+            return
+        self.trainer.move_to(place.path)
+        config = self.config_init[self.method]
+        if has_our_loggers(config):
+            self.trainer.loggers = loggers_of(place, self.method, config.get("log_graph", False), step)
 
 
 def known_keys(parser: LightningArgumentParser) -> set[str]:

@@ -8,10 +8,11 @@ from jsonargparse import Namespace
 from nsmc_lightning.checkpoint import PretrainingCheckpoint
 from nsmc_lightning.commands.lightning_cli import EncoderCLI
 from nsmc_lightning.commands.settings import refuse_plan_faults
-from nsmc_lightning.commands.trainer import Run, Texts, pretraining_run
+from nsmc_lightning.commands.trainer import Run, pretraining_run
 from nsmc_lightning.data.raw_module import RawTextDataModule, no_corpus
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.model.mlm_module import MaskedLanguageModule
+from nsmc_lightning.run.record import Source
 
 
 class PretrainCLI(EncoderCLI):
@@ -41,5 +42,5 @@ class PretrainCLI(EncoderCLI):
         if self.checkpoint is not None:
             self.checkpoint.refuse_plan(config.trainer.max_epochs, config.trainer.max_steps)
 
-    def build_run(self, config: Namespace, texts: Texts) -> Run:
-        return pretraining_run(config, texts)
+    def build_run(self, config: Namespace, source: Source) -> Run:
+        return pretraining_run(config, source)

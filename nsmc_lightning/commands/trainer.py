@@ -2,11 +2,9 @@
 
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import NamedTuple
 
 from jsonargparse import Namespace
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, Timer, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 
@@ -19,33 +17,20 @@ from nsmc_lightning.callbacks.pretraining_summary import PretrainingSummary
 from nsmc_lightning.callbacks.progress import ProgressLines
 from nsmc_lightning.callbacks.robustness import Robustness
 from nsmc_lightning.callbacks.summary import Summary
+from nsmc_lightning.callbacks.test_pictures import TestPictures
 from nsmc_lightning.callbacks.test_report import TestReport
 from nsmc_lightning.callbacks.throughput import Throughput
 from nsmc_lightning.errors import building_trainer
 from nsmc_lightning.run.checkpoint_files import AtomicCheckpointIO
-from nsmc_lightning.run.folder import build_loggers
 from nsmc_lightning.run.loop import remove_signal_handlers
 from nsmc_lightning.run.non_finite import StopAtNonFinite
-from nsmc_lightning.run.record import RunRecord
+from nsmc_lightning.run.record import RunRecord, Source
 from nsmc_lightning.run.save_best import SaveBest
 from nsmc_lightning.run.save_last import SaveLast
 from nsmc_lightning.run.step_seed import StepSeed
 from nsmc_lightning.run.stop import GracefulStop
+from nsmc_lightning.run.trainer import RunTrainer
 from nsmc_lightning.run.validate_at_end import ValidateAtEnd
-
-
-class Texts(NamedTuple):
-    """What a run's record needs of its command.
-
-    Args:
-        config: the settings as YAML, for the run's folder.
-        checkpoint: the same for checkpoints.
-        ckpt_path: the checkpoint that the command starts from.
-    """
-
-    config: str
-    checkpoint: str
-    ckpt_path: str | None
 
 
 class Run(NamedTuple):
@@ -56,23 +41,22 @@ class Run(NamedTuple):
     record: RunRecord
 
 
-def build_trainer(config: Namespace, ours: list[Callback], resumed: tuple[Path, int] | None) -> Trainer:
-    """The trainer of a command, with our loggers and callbacks added to those that the settings name.
+def build_trainer(config: Namespace, ours: list[Callback]) -> RunTrainer:
+    """The trainer of a command, with our callbacks added to those that the settings name, and without our loggers.
 
     Args:
         config: the command's settings, with classes built.
         ours: the command's callbacks.
-        resumed: the checkpoint that training resumes from, and its global step.
 
     Raises:
-        UserError: Lightning cannot build it from these settings, or the run's folder cannot be written.
+        UserError: Lightning cannot build it from these settings.
     """
     trainer = config.trainer
-    if trainer.logger in (None, True):
-        trainer.logger = build_loggers(config.log_dir, config.name, config.get("log_graph", False), resumed)
     given = trainer.callbacks or []
     given = list(given) if isinstance(given, list) else [given]
     settings = trainer.as_dict()
+    if has_our_loggers(config):
+        settings["logger"] = False  # they need the run's folder, which is claimed as the run starts
     if trainer.max_time is not None:  # Lightning would put its timer behind ValidateAtEnd
         given.append(Timer(trainer.max_time))
         settings["max_time"] = None
@@ -82,18 +66,23 @@ def build_trainer(config: Namespace, ours: list[Callback], resumed: tuple[Path, 
     average = [config.averaging] if "averaging" in config else []
     settings["callbacks"] = [*average, *given, *ours, *_progress(trainer, given)]
     with building_trainer(trainer):
-        built = Trainer(**settings)
+        built = RunTrainer(**settings)
     remove_signal_handlers(built)
     return built
 
 
-def classifier_run(config: Namespace, texts: Texts) -> Run:
+def has_our_loggers(config: Namespace) -> bool:
+    """Return whether the settings leave the loggers to us."""
+    return config.trainer.logger is None or config.trainer.logger is True
+
+
+def classifier_run(config: Namespace, source: Source) -> Run:
     """Return the callbacks of fit, validate, test and predict."""
     best, last = _checkpoint_callbacks(config)
     seed = int(config.seed_everything or 0)  # false seeds nothing
     throughput, writer = Throughput(), PredictionWriter(config.output)
-    report = TestReport(writer, texts.ckpt_path)
-    record = RunRecord(config.name, seed, *texts, best)
+    report = TestReport(writer, source.ckpt_path)
+    record = RunRecord(source, seed, {"averaging.decay": config.averaging.decay}, best)
     stop = GracefulStop(last)
     early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []
     callbacks = [
@@ -106,6 +95,7 @@ def classifier_run(config: Namespace, texts: Texts) -> Run:
         CollapseAlarm(),
         writer,  # before the report, which reads its predictions, and the summary, which names its file
         report,
+        TestPictures(report),  # after the report, whose answers it draws
         Robustness(),  # after the report, before the summary: so their tables are printed
         KernelReport(),
         *_learning_rates(config),
@@ -118,12 +108,12 @@ def classifier_run(config: Namespace, texts: Texts) -> Run:
     return Run(callbacks, stop, record)
 
 
-def pretraining_run(config: Namespace, texts: Texts) -> Run:
+def pretraining_run(config: Namespace, source: Source) -> Run:
     """Return the callbacks of pretrain: it keeps the last weights, whose learning rate has fallen to 0."""
     last = None if config.trainer.enable_checkpointing is False else SaveLast(timedelta(minutes=config.save_minutes))
     seed = int(config.seed_everything or 0)
     throughput, folder = Throughput(), EncoderFolder()
-    record = RunRecord(config.name, seed, *texts, None)
+    record = RunRecord(source, seed, {}, None)
     stop = GracefulStop(last, "pretrain")
     callbacks = [
         StepSeed(seed),
@@ -143,7 +133,8 @@ def pretraining_run(config: Namespace, texts: Texts) -> Run:
 
 def _learning_rates(config: Namespace) -> list[Callback]:
     """The callback that logs them, which Lightning refuses in a run without a logger."""
-    return [] if config.trainer.logger in (False, []) else [LearningRateMonitor(logging_interval="step")]
+    logs = config.trainer.logger not in (False, []) and not config.trainer.fast_dev_run
+    return [LearningRateMonitor(logging_interval="step")] if logs else []
 
 
 def _checkpoint_callbacks(config: Namespace) -> tuple[SaveBest | None, SaveLast | None]:

@@ -24,7 +24,17 @@ def number_logs_by_steps(trainer: Trainer) -> None:
     Lightning keeps a count of its own for that, and loses a step where a run resumes at an epoch's end or after a
     validation that its settings no longer ask for.
     """
-    trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+    number_logs_from(trainer, trainer.global_step)
+
+
+def number_logs_from(trainer: Trainer, step: int) -> None:
+    """Give what is logged next a number; in evaluation, Lightning's is 0 whatever the checkpoint's steps."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped = step
+
+
+def number_of_logs(trainer: Trainer) -> int:
+    """Return the number that is given to what is logged next."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped if trainer.state.fn != "fit" else trainer.global_step
 
 
 def is_fit_validation(trainer: Trainer) -> bool:

@@ -36,7 +36,7 @@ def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", n
     else:
         inner = Path(value) / "checkpoints"
         folder, wanted = inner if inner.is_dir() else Path(value), "last" if command == "fit" else "best"
-    found = str((_best(folder) if wanted == "best" else _existing(folder / "last.ckpt")).resolve())
+    found = str((best_checkpoint(folder) if wanted == "best" else _existing(folder / "last.ckpt")).resolve())
     if first:  # processes that it starts would look later, when another run may have written a checkpoint
         os.environ[_FOUND] = found
     report(f"--ckpt_path {value}: {found}")
@@ -44,9 +44,9 @@ def find_checkpoint(value: str, command: str, log_dir: str = "lightning_logs", n
 
 
 def _newest(log_dir: Path, name: str | None, value: str) -> Path:
-    """Return the checkpoints folder of the newest run."""
-    runs = [log_dir / name] if name else log_dir.glob("*")
-    found = [(_written(path), path) for run in runs for path in run.glob("version_*/checkpoints/*.ckpt")]
+    """Return the checkpoints folder of the newest run, also of one below another's folder, as repeat's are."""
+    runs = log_dir / name if name else log_dir
+    found = [(_written(path), path) for path in runs.rglob("checkpoints/*.ckpt")]
     if not found:
         raise UserError(
             f"--ckpt_path {value}: no run below {log_dir / (name or '')} has a checkpoint.\n"
@@ -63,10 +63,16 @@ def _written(checkpoint: Path) -> int:
         return 0
 
 
-def _best(folder: Path) -> Path:
-    """Return the best checkpoint that the run's ``last.ckpt`` names, or else ``best.ckpt``.
+def best_checkpoint(folder: Path) -> Path:
+    """Return the best checkpoint that a run's ``last.ckpt`` names, or else ``best.ckpt``.
 
     A run that keeps several (``save_top_k``) has no ``best.ckpt``, or one of an earlier search for the best.
+
+    Args:
+        folder: the run's checkpoints.
+
+    Raises:
+        UserError: there is none.
     """
     from nsmc_lightning.checkpoint import Checkpoint  # imports torch, which a file's path does not need
 

@@ -50,7 +50,20 @@ def test_the_remaining_time_of_a_resumed_epoch_counts_only_its_own_batches(
     assert "90/100 batches  0:20 elapsed, 1:40 remaining" in capsys.readouterr().err
 
 
-def test_validate_prints_its_progress_and_the_validations_of_fit_do_not(capsys: pytest.CaptureFixture[str]) -> None:
+class Measured(BoringModel):
+    """Logs what a module of ours does, and a rate."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        self.log("train/loss", 0.5 + batch_idx)
+        return super().training_step(batch, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict({"val/accuracy": 0.875, "val/reviews_per_second": 9.0})
+
+
+def test_fit_prints_the_metrics_of_its_validations_and_validate_its_progress(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     trainer = Trainer(
         accelerator="cpu",
         logger=False,
@@ -62,9 +75,12 @@ def test_validate_prints_its_progress_and_the_validations_of_fit_do_not(capsys: 
         val_check_interval=2,
         callbacks=[ProgressLines()],
     )
-    trainer.fit(BoringModel())
-    assert re.findall(r"(\S+).*?:.* (\d)/\d batches", capsys.readouterr().err) == [
-        ("epoch", f"{i}") for i in range(1, 5)
+    trainer.fit(Measured())
+    lines = capsys.readouterr().err.splitlines()
+    assert re.findall(r"(\d)/4 batches", "".join(lines)) == ["1", "2", "3", "4"]
+    assert [line for line in lines if "step" in line] == [
+        "epoch 1/1, step 2: train/loss 1.5000, val/accuracy 0.8750",
+        "epoch 1/1, step 4: train/loss 3.5000, val/accuracy 0.8750",
     ]
     trainer.validate(BoringModel(), verbose=False)
     assert re.findall(r"(\S+):.* (\d)/2 batches", capsys.readouterr().err) == [("validate", "1"), ("validate", "2")]

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from nsmc_lightning.callbacks.summary import Summary
 
@@ -18,7 +19,8 @@ def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint(
     nothing: Any = None
     summary = Summary(record, throughput, nothing, nothing, best, None)
     added: Any = SimpleNamespace(reduce=lambda rows, reduce_op: 2 * rows)  # two processes with 50 rows each
-    trainer: Any = SimpleNamespace(is_global_zero=True, logger=None, strategy=added)
+    loggers = [CSVLogger("elsewhere"), TensorBoardLogger("my logs")]
+    trainer: Any = SimpleNamespace(is_global_zero=True, loggers=loggers, strategy=added)
     module: Any = SimpleNamespace(device="cpu")
     for rows in (3, 50):  # the first validation is a trial
         summary.on_validation_epoch_start(trainer, module)
@@ -36,3 +38,4 @@ def test_fit_ends_with_a_table_and_the_command_that_tests_the_best_checkpoint(
         ["model FLOP utilisation", "", "23.4%"],
     ]
     assert "test --ckpt_path 'my run/best.ckpt'\n" in printed
+    assert "tensorboard --logdir 'my logs'\n" in printed

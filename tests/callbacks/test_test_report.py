@@ -134,7 +134,7 @@ def own(tmp_path: Path) -> tuple[PredictionWriter, Any]:
     share = np.linspace(0.05, 0.95, 30, dtype=np.float32)
     writer.gathered = np.arange(30)[::-1], np.stack([1 - share, share], axis=1)
     return writer, SimpleNamespace(
-        log_dir=str(tmp_path), is_global_zero=True, fast_dev_run=False, datamodule=data, loggers=[], global_step=0
+        log_dir=str(tmp_path), ckpt_path=None, is_global_zero=True, fast_dev_run=False, datamodule=data, loggers=[]
     )
 
 

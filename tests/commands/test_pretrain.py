@@ -167,15 +167,13 @@ def test_a_run_without_validations_writes_its_encoder_too(folder: Path) -> None:
     assert all(torch.equal(tensor, content[f"encoder.{name}"]) for name, tensor in loaded.items())
 
 
-def test_a_folder_of_the_users_is_not_replaced(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_without_a_logger_all_is_in_the_run_s_folder_too(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "encoder").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit):
-        run(folder, "unlogged", "--trainer.logger", "false")
-    assert "encoder: exists already" in capsys.readouterr().err
-    assert not list((tmp_path / "encoder").iterdir())
+    path = run(folder, "unlogged", "--trainer.logger", "false", "--trainer.max_steps", "1")
+    assert {"checkpoints", "config.yaml", "encoder", "run.json"} == {file.name for file in path.iterdir()}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_loss_that_is_not_finite_names_its_texts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -139,15 +140,16 @@ def test_every_command_with_its_defaults_writes_the_files_of_one_process(own: Pa
     predict = ["predict", "--ckpt_path", best, "--data.predict_path", str(own / "predict.csv")]
     train = ["fit", "--config", str(own / "own.yaml")]
     commands = [train, ["validate", "--ckpt_path", best], measure, predict]
+    written: list[list[pd.DataFrame]] = []
+    reports: list[dict[str, Any]] = []
     for words, processes in ((commands, 2), ([measure, predict], 1)):
         run = Forked(*words, log=tmp_path / "log", processes=processes, folder=tmp_path)
         assert run.end() == 0, run.stderr[-3000:]
-    written = [
-        sorted((tmp_path / "lightning_logs" / "own").glob(f"version_*/{name}.csv")) for name in ("test", "predictions")
-    ]
-    for of_two, of_one in written:
-        pd.testing.assert_frame_equal(pd.read_csv(of_two), pd.read_csv(of_one), atol=1e-6)
-    reports = [json.loads(path.with_name("test.json").read_text(encoding="utf-8")) for path in written[0]]
+        (folder,) = (tmp_path / "lightning_logs" / "own").iterdir()  # that of the run, for all commands
+        written.append([pd.read_csv(folder / f"{name}.csv") for name in ("test", "predictions")])
+        reports.append(json.loads((folder / "test.json").read_text(encoding="utf-8")))
+    for of_two, of_one in zip(*written, strict=True):
+        pd.testing.assert_frame_equal(of_two, of_one, atol=1e-6)
     scores = [{name: score["value"] for name, score in report["scores"].items()} for report in reports]
     assert scores[0] == pytest.approx(scores[1], abs=1e-6)
     assert [report["rows"] for report in reports] == [TEST, TEST]
