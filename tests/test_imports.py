@@ -22,7 +22,10 @@ BELOW = {  # of each room, the rooms that it may import from, besides its own
     "export": {*LEAVES, "checkpoint", "classifier", "data", "model"},
     "run": {*LEAVES, "evaluation", "checkpoint", "data", "model"},
     "callbacks": {*LEAVES, "evaluation", "run", "checkpoint", "data", "model"},
-    "commands": {*LEAVES, "evaluation", "checkpoint", "data", "model", "callbacks", "run", "classifier", "export"},
+    "audit": {*LEAVES, "evaluation", "checkpoint", "classifier", "data", "callbacks", "run"},
+    "commands": {
+        *(*LEAVES, "evaluation", "checkpoint", "data", "model", "callbacks", "run", "classifier", "export", "audit"),
+    },
     "cli": {"errors", "commands"},
     "__init__": {"data", "model", "classifier"},
     "__main__": {"cli"},

@@ -131,23 +131,27 @@ class Parts:
         train, dev = split_rows(rows, self.dev_fraction, self.split_seed, "data.dev_fraction")
         return {"train": train, "dev": dev}
 
-    def _cleaned(self, part: str) -> pd.DataFrame:
+    def raw(self, part: str) -> pd.DataFrame:
+        """Return the rows of train, dev or test before cleaning, columns as :meth:`rows`; a label is a str or None.
+
+        Train has the rows of a dev part without a file. A test part without one is split off train, where rows without
+        text remain.
+        """
         raw = self._read(part)
-        if self.corpus.test is None and self.source(part) == self.corpus.train:
-            raw, _ = self._split_test_off(raw)
-        rows, self.counts[part] = clean_train(raw, self._values, self.corpus.repair_quotes)
+        if self.corpus.test is not None or self.source(part) != self.corpus.train:
+            return raw
+        kept = has_text(raw)
+        train, test = split_rows(raw[kept], self.corpus.test_fraction, TEST_SEED, "data.corpus.test_fraction")
+        return test if part == "test" else pd.concat([train, raw[~kept]], ignore_index=True)
+
+    def _cleaned(self, part: str) -> pd.DataFrame:
+        rows, self.counts[part] = clean_train(self.raw(part), self._values, self.corpus.repair_quotes)
         return rows
 
     def _test(self) -> pd.DataFrame:
-        raw = self._read("test")
-        if self.corpus.test is None:
-            _, raw = self._split_test_off(raw)
         file = self.source("test").file
-        rows, self.counts["test"] = clean_test(raw, self._values, self.corpus.repair_quotes, file)
+        rows, self.counts["test"] = clean_test(self.raw("test"), self._values, self.corpus.repair_quotes, file)
         return rows
-
-    def _split_test_off(self, raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        return split_rows(raw[has_text(raw)], self.corpus.test_fraction, TEST_SEED, "data.corpus.test_fraction")
 
     def _predict(self) -> pd.DataFrame:
         if self.predict_path is None:
