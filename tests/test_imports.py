@@ -62,7 +62,7 @@ def test_rules_touch_no_files_and_no_network(name: str) -> None:
     assert not {module.split(".")[0] for module in imported(PACKAGE / name)} & outside
 
 
-@pytest.mark.parametrize("words", [["--help"], ["classify", "--help"], ["trim", "--help"], ["export", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], *([name, "--help"] for name in ("classify", "trim", "export", "audit"))])
 def test_help_imports_nothing_that_it_does_not_need(words: list[str]) -> None:
     heavy = {"torch", "lightning", "transformers", "pandas"}  # that of the other commands: tests/commands/test_help.py
     code = (

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 
 from nsmc_lightning.audit import repeated, texts
-from nsmc_lightning.audit.labels import baseline_figures, classifier_answers, suspect_rows
+from nsmc_lightning.audit.labels import judge
 from nsmc_lightning.audit.rows import PublishedRows, read_published
 from nsmc_lightning.data.parts import Parts
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.evaluation.near import THRESHOLD
-from nsmc_lightning.run.baseline import baseline_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -42,16 +42,33 @@ class Audit(NamedTuple):
     lengths: dict[str, tuple[np.ndarray, np.ndarray | None]]
 
 
-def audit(parts: Parts, model: Model, score: bool = True) -> Audit:
-    """Examine a corpus.
+def audit(parts: Parts, model: Model) -> Audit:
+    """Examine a corpus, compute its baseline and find its suspects, which takes minutes.
 
     Args:
         parts: the corpus.
-        model: what texts are tokenised with, and what finds suspects in dev and test.
-        score: compute the baseline and suspects, which takes minutes.
+        model: what texts are tokenised with, and what may find suspects in dev and test.
 
     Raises:
-        UserError: a file is missing or broken.
+        UserError: a file is missing or broken, or no row has a text.
+    """
+    found = examine(parts, model)
+    try:
+        scored, suspects = judge(parts, model.classifier, not found.figures["parts"]["test"]["labels_outside"])
+    except UserError as error:  # a corpus that cannot be trained on; what was found may tell why
+        return found._replace(figures={**found.figures, "not_scored": str(error)})
+    return found._replace(figures=found.figures | scored, tables={**found.tables, "suspects": suspects})
+
+
+def examine(parts: Parts, model: Model) -> Audit:
+    """Examine the rows of a corpus, without what :func:`audit` learns from them.
+
+    Args:
+        parts: the corpus.
+        model: what texts are tokenised with.
+
+    Raises:
+        UserError: as :func:`audit`.
     """
     rows = read_published(parts)
     tables = {
@@ -61,25 +78,21 @@ def audit(parts: Parts, model: Model, score: bool = True) -> Audit:
         "conflicts": repeated.conflicts(rows),
         "leaks": repeated.leaks(rows),
     }
-    lengths, of_parts = {}, {}
+    figures, lengths = {}, {}
     for name in rows.parts:
         published = rows.of(name)["text"]
-        tokens = None
+        characters, tokens = published.str.len().to_numpy(np.int64), None
+        figures[name] = {
+            **_of_file(parts, name),
+            **_of_rows(rows, tables, name, parts.corpus.label_names),
+            "characters": texts.length_figures(characters),
+        }
         if model.tokenizer is not None:
             cleaned = texts.cleaned(published, parts.corpus.repair_quotes)
             tokens = texts.count_tokens(model.tokenizer, cleaned)
-        lengths[name] = published.str.len().to_numpy(np.int64), None if tokens is None else tokens.lengths
-        of_parts[name] = {
-            **_of_file(parts, name),
-            **_of_rows(rows, tables, name, parts),
-            "characters": texts.length_figures(lengths[name][0]),
-            **({} if tokens is None else {"tokens": _of_tokens(tokens, model.max_length)}),
-        }
-    figures = {"corpus": parts.corpus.name, "near_threshold": THRESHOLD, "parts": of_parts}
-    if score:
-        scored, tables["suspects"] = _scored(parts, model, of_parts)
-        figures |= scored
-    return Audit(figures, tables, lengths)
+            figures[name]["tokens"] = _of_tokens(tokens, model.max_length)
+        lengths[name] = characters, None if tokens is None else tokens.lengths
+    return Audit({"corpus": parts.corpus.name, "near_threshold": THRESHOLD, "parts": figures}, tables, lengths)
 
 
 def _of_file(parts: Parts, name: str) -> dict[str, Any]:
@@ -88,7 +101,7 @@ def _of_file(parts: Parts, name: str) -> dict[str, Any]:
     return {"file": source.file, "sha256": sha256, "as_published": None if published is None else sha256 == published}
 
 
-def _of_rows(rows: PublishedRows, tables: dict[str, pd.DataFrame], name: str, parts: Parts) -> dict[str, Any]:
+def _of_rows(rows: PublishedRows, tables: dict[str, pd.DataFrame], name: str, label_names: list[str]) -> dict[str, Any]:
     table, damaged = rows.of(name), tables["damaged"]
     reasons = damaged[damaged["part"] == name]["reason"].value_counts()
     labels = table["class"].value_counts()
@@ -98,7 +111,7 @@ def _of_rows(rows: PublishedRows, tables: dict[str, pd.DataFrame], name: str, pa
         "rows_with_text": len(table),
         "without_text": int(reasons.get(texts.NO_TEXT, 0)),
         "labels_outside": texts.outside_labels(damaged, name),
-        "rows_per_label": {label: int(labels.get(i, 0)) for i, label in enumerate(parts.corpus.label_names)},
+        "rows_per_label": {label: int(labels.get(i, 0)) for i, label in enumerate(label_names)},
         "quotes": int(reasons.get(texts.QUOTES, 0)),
         "quotes_repairable": int(reasons.get(texts.REPAIRABLE, 0)),
         "not_nfc": int(reasons.get(texts.NOT_NFC, 0)),
@@ -114,25 +127,3 @@ def _of_tokens(tokens: texts.Tokens, max_length: int) -> dict[str, Any]:
         "max_length": max_length,
         "cut_share": float(np.mean(tokens.lengths > max_length)) if len(tokens.lengths) else 0.0,
     }
-
-
-def _scored(parts: Parts, model: Model, of_parts: dict[str, Any]) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The baseline's figures, and the suspects.
-
-    For train they are found by the cross-validated baseline: a checkpoint has seen these labels. For dev and test they
-    are found by the checkpoint if there is one, which is the better model, or else by the baseline.
-    """
-    names = ["train", "dev", *([] if of_parts["test"]["labels_outside"] else ["test"])]
-    found = baseline_of(parts, names)
-    answers = {name: found[name].answers for name in names}
-    by = {"train": "baseline, cross-validated", "dev": "baseline", "test": "baseline"}
-    if model.classifier is not None:
-        for name in names[1:]:
-            answers[name] = classifier_answers(model.classifier, parts.rows(name))
-            by[name] = "checkpoint"
-    table = suspect_rows(parts, answers)
-    suspected = {
-        name: {"rows": len(answers[name].labels), "suspects": int((table["part"] == name).sum()), "by": by[name]}
-        for name in names
-    }
-    return {"baseline": baseline_figures(found["dev"]), "suspects": suspected}, table

@@ -9,18 +9,65 @@ import numpy as np
 import pandas as pd
 
 from nsmc_lightning.data.parts import Parts
+from nsmc_lightning.errors import report
 from nsmc_lightning.evaluation.scores import Answers, scores
 from nsmc_lightning.evaluation.suspects import suspects
-from nsmc_lightning.run.baseline import PartBaseline
+from nsmc_lightning.run.baseline import PartBaseline, baseline_of
 
 if TYPE_CHECKING:
     from nsmc_lightning.classifier import Classifier
 
 _CHUNK = 2_000  # texts between two steps of the progress bar
-SUSPECT_COLUMNS = ["part", "rank", "probability", "suggested", "label", "id", "line", "text"]
+_COLUMNS = ["part", "rank", "probability", "suggested", "label", "id", "line", "text"]
 
 
-def baseline_figures(dev: PartBaseline) -> dict[str, Any]:
+def judge(parts: Parts, classifier: Classifier | None, with_test: bool) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Compute the baseline and find the rows whose label is probably wrong.
+
+    A model must not have seen the labels that it judges. In train the baseline finds them, cross-validated; in dev and
+    test the checkpoint, if it is more accurate on dev than the baseline.
+
+    Args:
+        parts: the corpus.
+        classifier: of a checkpoint that was trained on it.
+        with_test: whether test can be judged: it has no label outside of the corpus's set.
+
+    Returns:
+        The figures, and the suspects: columns ``part``, ``rank`` (from 1 in each part, the most suspicious first),
+        ``probability`` (of its label), ``suggested`` (the most probable class), ``label``, ``id``, ``line``, ``text``
+        (cleaned).
+
+    Raises:
+        UserError: a part cannot be trained or measured on.
+    """
+    names = ["train", "dev", *(["test"] if with_test else [])]
+    baseline = baseline_of(parts, names)
+    judges = {name: ("baseline", each.answers) for name, each in baseline.items()}
+    judges["train"] = "baseline, cross-validated", baseline["train"].answers
+    if classifier is not None:
+        judges |= _checkpoint_answers(parts, classifier, baseline["dev"].answers, names[1:])
+    table = _suspect_rows(parts, {name: answers for name, (_, answers) in judges.items()})
+    suspected = {
+        name: {"by": by, "rows": len(answers.labels), "suspects": int((table["part"] == name).sum())}
+        for name, (by, answers) in judges.items()
+    }
+    return {"baseline": _baseline_figures(baseline["dev"]), "suspects": suspected}, table
+
+
+def _checkpoint_answers(
+    parts: Parts, classifier: Classifier, baseline: Answers, names: list[str]
+) -> dict[str, tuple[str, Answers]]:
+    """The checkpoint's answers to dev and test; none if it is not more accurate on dev than the baseline."""
+    answers = {"dev": _classified(classifier, parts.rows("dev"))}
+    own, other = float(answers["dev"].correct.mean()), float(baseline.correct.mean())
+    if own <= other:
+        report(f"suspects: found by the baseline, which has {other:.2%} of dev right; the checkpoint has {own:.2%}.")
+        return {}
+    answers |= {name: _classified(classifier, parts.rows(name)) for name in names if name != "dev"}
+    return {name: ("checkpoint", each) for name, each in answers.items()}
+
+
+def _baseline_figures(dev: PartBaseline) -> dict[str, Any]:
     """Return the baseline's scores on dev, on which its setting was chosen, with rows and standard error."""
     rows, found = len(dev.answers.labels), scores(dev.answers)
     accuracy = found["accuracy"]
@@ -34,7 +81,7 @@ def baseline_figures(dev: PartBaseline) -> dict[str, Any]:
     }
 
 
-def classifier_answers(classifier: Classifier, rows: pd.DataFrame) -> Answers:
+def _classified(classifier: Classifier, rows: pd.DataFrame) -> Answers:
     """Compute a checkpoint's probabilities of a part's rows, with a progress bar on a terminal."""
     from tqdm import tqdm
 
@@ -44,17 +91,7 @@ def classifier_answers(classifier: Classifier, rows: pd.DataFrame) -> Answers:
     return Answers(rows["label"].to_numpy(np.int64), np.concatenate(found).astype(np.float64))
 
 
-def suspect_rows(parts: Parts, answers: Mapping[str, Answers]) -> pd.DataFrame:
-    """Return the rows whose label is probably wrong, the most suspicious of each part first.
-
-    Args:
-        parts: the corpus.
-        answers: to each part, of a model that has not seen its labels.
-
-    Returns:
-        Columns ``part``, ``rank`` (from 1 in each part), ``probability`` (of the label that it has), ``suggested`` (the
-        most probable class), ``label``, ``id``, ``line``, ``text`` (cleaned).
-    """
+def _suspect_rows(parts: Parts, answers: Mapping[str, Answers]) -> pd.DataFrame:
     values = np.array([label.value for label in parts.corpus.labels])
     found = []
     for name, each in answers.items():
@@ -67,5 +104,5 @@ def suspect_rows(parts: Parts, answers: Mapping[str, Answers]) -> pd.DataFrame:
             suggested=values[each.predicted[chosen]],
             label=values[each.labels[chosen]],
         )
-        found.append(table[SUSPECT_COLUMNS])
+        found.append(table[_COLUMNS])
     return pd.concat(found, ignore_index=True)

@@ -20,7 +20,7 @@ def repeat_figures(rows: PublishedRows, part: str) -> dict[str, Any]:
     return {
         "duplicates": {
             **{kind: each.surplus for kind, each in found.items()},
-            "near": int((_similarity(rows, part, part) > 0).sum()),
+            "near": int((_similarity(rows, part) > 0).sum()),
         },
         "conflicts": {
             kind: {"texts": each.conflicting_texts, "rows": each.conflicting_rows, "forced_errors": each.forced_errors}
@@ -59,7 +59,7 @@ def near_duplicates(rows: PublishedRows) -> pd.DataFrame:
     """
     found = []
     for part in rows.parts:
-        similarity = _similarity(rows, part, part)
+        similarity = _similarity(rows, part)
         near = rows.of(part)[similarity > 0]
         others = _first_rows(rows, part, "normalised", _near_text(rows, part, near)).add_prefix("similar_")
         found.append(_beside(near.assign(similarity=similarity[similarity > 0]), ["part", "similarity"], others))
@@ -96,10 +96,8 @@ def _leaks(rows: PublishedRows, part: str, earlier: str) -> pd.DataFrame:
         agrees = agreement(rows.counts(earlier, column), texts, remaining["class"].to_numpy())
         leaked = ~np.isnan(agrees)
         chosen = remaining[leaked].assign(kind=kind, earlier_part=earlier, agreement=agrees[leaked])
-        if kind == "near":
-            chosen["similarity"] = rows.near.similarity[rows.parts.index(earlier), chosen["normalised"]]
-        else:
-            chosen["similarity"] = np.nan
+        similarity = rows.near.similarity[rows.parts.index(earlier), chosen["normalised"]]
+        chosen["similarity"] = similarity if kind == "near" else np.nan
         others = _first_rows(rows, earlier, column, texts[leaked]).add_prefix("earlier_")
         found.append(_beside(chosen, ["part", "earlier_part", "kind", "similarity", "agreement"], others))
         remaining = remaining[~leaked]
@@ -129,8 +127,9 @@ def _near_text(rows: PublishedRows, part: str, of: pd.DataFrame) -> np.ndarray:
     return rows.near.text[rows.parts.index(part), of["normalised"].to_numpy()]
 
 
-def _similarity(rows: PublishedRows, part: str, other: str) -> np.ndarray:
-    return rows.near.similarity[rows.parts.index(other), rows.of(part)["normalised"].to_numpy()]
+def _similarity(rows: PublishedRows, part: str) -> np.ndarray:
+    """The similarity of the most similar other text in the part, of each of its rows."""
+    return rows.near.similarity[rows.parts.index(part), rows.of(part)["normalised"].to_numpy()]
 
 
 def _first_rows(rows: PublishedRows, part: str, column: str, texts: np.ndarray) -> pd.DataFrame:

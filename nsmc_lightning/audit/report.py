@@ -8,7 +8,7 @@ from typing import Any
 Figures = Mapping[str, Any]
 _LONGEST_FILE = 24  # letters of a file's name in a column
 _MOST_LABELS = 5  # labels outside the set that are named
-_KINDS = {"exact": "as it is", "normalised": "normalised", "near": "near"}
+_IN_EARLIER = {"exact": "exactly", "normalised": "or normalised", "near": "or nearly"}
 
 
 def report_of(figures: Figures) -> str:
@@ -21,6 +21,8 @@ def report_of(figures: Figures) -> str:
     blocks.append(_table("lengths", list(parts), _lengths(parts)))
     if "baseline" in figures:
         blocks += [_baseline(figures["baseline"]), _suspects(figures["suspects"])]
+    if "not_scored" in figures:
+        blocks.append(f"no baseline and no suspects: {figures['not_scored']}")
     return "\n\n".join(blocks)
 
 
@@ -57,15 +59,15 @@ def _labels_outside(parts: Figures) -> list[str]:
 
 def _repeats(parts: Figures) -> dict[str, list[str]]:
     lines = {
-        f"surplus duplicates, {_KINDS[kind]}": _counts(parts, lambda each, kind=kind: each["duplicates"][kind])
+        f"surplus duplicates, {kind}": _counts(parts, lambda each, kind=kind: each["duplicates"][kind])
         for kind in ("exact", "normalised")
     }
     lines["with a near duplicate"] = _counts(parts, lambda each: each["duplicates"]["near"])
     for kind in ("exact", "normalised"):
-        lines[f"texts with several labels, {_KINDS[kind]}"] = _counts(
+        lines[f"texts with several labels, {kind}"] = _counts(
             parts, lambda each, kind=kind: each["conflicts"][kind]["texts"]
         )
-        lines[f"  errors that they force, {_KINDS[kind]}"] = _counts(
+        lines[f"  errors that they force, {kind}"] = _counts(
             parts, lambda each, kind=kind: each["conflicts"][kind]["forced_errors"]
         )
     return lines
@@ -73,14 +75,14 @@ def _repeats(parts: Figures) -> dict[str, list[str]]:
 
 def _leaks(part: str, earlier: str, leaks: Figures) -> str:
     lines = {
-        f"text equal {_KINDS[kind]}" if kind != "near" else "equal or near": [
+        _IN_EARLIER[kind]: [
             f"{each['rows']:,}",
             f"{each['share']:.2%}",
             "–" if each["label_agreement"] is None else f"{each['label_agreement']:.1%}",
         ]
         for kind, each in leaks.items()
     }
-    return _table(f"{part} rows in {earlier}", ["rows", "share", "label agrees"], lines)
+    return _table(f"{part} texts that {earlier} has", ["rows", "share", "label agrees"], lines)
 
 
 def _lengths(parts: Figures) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ import pandas as pd
 from nsmc_lightning.data.clean import has_text
 from nsmc_lightning.data.parts import Parts
 from nsmc_lightning.data.split import normalise_for_matching
+from nsmc_lightning.errors import UserError
 from nsmc_lightning.evaluation.duplicates import label_counts
 from nsmc_lightning.evaluation.near import Nearest, nearest
 
@@ -54,12 +55,16 @@ def read_published(parts: Parts) -> PublishedRows:
     rows = pd.concat([parts.raw(name).assign(part=name) for name in names], ignore_index=True)
     rows = rows[["part", "id", "line", "label", "text"]]
     with_text = has_text(rows)
+    if not with_text.any():
+        raise UserError(f"corpus {parts.corpus.name}: no row has a text; is data.corpus.text_column right?")
     labels = [label.value for label in parts.corpus.labels]
     table = rows[with_text].reset_index(drop=True)
     numbers = {value: number for number, value in enumerate(labels)}
-    table["class"] = table["label"].map(numbers).fillna(len(labels)).astype("int64")
-    table["exact"] = pd.factorize(table["text"])[0]
-    table["normalised"], texts = pd.factorize(table["text"].map(normalise_for_matching))
+    # Without pandas' own type of texts, which refuses half of a surrogate pair.
+    table["class"] = [numbers.get(label, len(labels)) for label in table["label"]]
+    table["exact"] = pd.factorize(table["text"].to_numpy(object))[0]
+    keys = np.array([normalise_for_matching(text) for text in table["text"]], dtype=object)
+    table["normalised"], texts = pd.factorize(keys)
     members = np.zeros((len(names), len(texts)), dtype=bool)
     members[table["part"].map({name: i for i, name in enumerate(names)}), table["normalised"]] = True
     return PublishedRows(names, labels, rows[~with_text], table, nearest(texts.tolist(), members))

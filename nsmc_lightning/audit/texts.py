@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,8 +35,8 @@ def damaged(rows: PublishedRows) -> pd.DataFrame:
     reasons = {
         OUTSIDE: rows.table["class"] == len(rows.labels),
         QUOTES: wrapped | texts.str.contains('""', regex=False),
-        REPAIRABLE: texts.map(undo_quoting) != texts,
-        NOT_NFC: ~texts.map(lambda text: unicodedata.is_normalized("NFC", text)).astype(bool),
+        REPAIRABLE: texts.map(lambda text: undo_quoting(text) != text),
+        NOT_NFC: texts.map(lambda text: not unicodedata.is_normalized("NFC", text)),
     }
     found = [rows.empty.assign(reason=NO_TEXT)]
     found += [rows.table[chosen].assign(reason=reason) for reason, chosen in reasons.items()]
@@ -50,7 +51,7 @@ def outside_labels(found: pd.DataFrame, part: str) -> dict[str, int]:
         part: the part.
     """
     labels = found[(found["part"] == part) & (found["reason"] == OUTSIDE)]["label"]
-    return {str(label): int(count) for label, count in labels.fillna("(none)").value_counts().items()}
+    return dict(Counter("(none)" if label is None else label for label in labels).most_common())
 
 
 def length_figures(lengths: np.ndarray) -> dict[str, Any]:

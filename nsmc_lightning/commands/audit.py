@@ -68,7 +68,8 @@ def _model(settings: AuditSettings, parts: Parts) -> Model:
     if settings.checkpoint is not None:
         from nsmc_lightning.classifier import Classifier
 
-        return Model(max_length, settings.checkpoint.tokenizer(), Classifier(settings.checkpoint.path))
+        classifier = Classifier(settings.checkpoint.path)
+        return Model(max_length, classifier.tokenizer, classifier)
     if settings.tokenizer is None:
         return Model(max_length)
     return Model(

@@ -63,13 +63,16 @@ class Baseline:
     def cross_validated(self, groups: np.ndarray) -> Answers:
         """Compute the probabilities of the training texts, each by a model that has not seen its group.
 
+        They are the same for all classes if there is only one group.
+
         *Shape:* ``groups`` int (N,): texts that are nearly equal belong together, or each would confirm the other.
         """
-        labels = self._train.labels
+        labels, folds = self._train.labels, min(FOLDS, len(np.unique(groups)))
+        if folds < 2:
+            return Answers(labels, np.full((len(labels), self._classes), 1 / self._classes))
         features = self._tfidf.transform(self._columns(self._counts, self.setting.longest_ngram))
         probabilities = np.zeros((len(labels), self._classes))
-        folds = GroupKFold(min(FOLDS, len(np.unique(groups))), shuffle=True, random_state=0)
-        for seen, unseen in folds.split(features, labels, groups):
+        for seen, unseen in GroupKFold(folds, shuffle=True, random_state=0).split(features, labels, groups):
             model = _fit(features[seen], labels[seen], self.setting.cost)
             probabilities[unseen] = _probabilities(model, features[unseen], self._classes)
         return Answers(labels, probabilities)

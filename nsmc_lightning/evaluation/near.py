@@ -32,7 +32,7 @@ def nearest(texts: Sequence[str], members: np.ndarray, threshold: float = THRESH
     """Find the most similar other text of each text.
 
     The similarity of two texts is the share of their n-grams that both have, each counted once (Jaccard). N-grams have
-    3 characters, or 8 where half of the texts have 100 characters or more; a text shorter than that has none.
+    3 characters, or 8 where most texts have 100 characters or more; a text shorter than that has none.
 
     Args:
         texts: T different texts.
@@ -59,7 +59,7 @@ def _keep_best(
 def _ngrams(texts: Sequence[str]) -> sparse.csr_matrix:
     """Return which n-grams each text has, (T, n-grams) of ones, the rarest n-grams in the first columns."""
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    size = _SHORT if np.median(lengths) < _LONG_TEXT else _LONG
+    size = _LONG if 2 * np.sum(lengths >= _LONG_TEXT) > len(texts) else _SHORT
     # utf-32 has four bytes for each character, half of a surrogate pair among them.
     characters = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     rows = np.repeat(np.arange(len(texts)), lengths)
