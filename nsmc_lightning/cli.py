@@ -26,6 +26,7 @@ COMMANDS = {
     "compare": Command("compare", "compare two runs", "RUN_A RUN_B --output disagreements.tsv"),
     "classify": Command("classify", "label a text", '--ckpt_path BEST.ckpt "연기는 별로지만 재미 하나는 끝내줌!"'),
     "export": Command("export", "share a model", "--ckpt_path BEST.ckpt --output FOLDER"),
+    "audit": Command("audit", "examine a corpus", "--data.corpus configs/corpus/nsmc.yaml --data.data_dir FOLDER"),
     "trim": Command("trim", "cut a vocabulary", "--backbone ENCODER --corpus configs/corpus/nsmc.yaml --output FOLDER"),
     "pretrain": Command("pretrain", "train an encoder", "--config configs/pretrain_nsmc.yaml --model.backbone FOLDER"),
 }

@@ -20,19 +20,30 @@ _MOST_CLASSES_WITH_TEXT = 20  # with more, numbers in the cells cannot be read
 _LONGEST_LEVEL_NAME = 12  # letters; longer names below the columns are turned, or they would run into each other
 
 
-def draw_lengths(characters: np.ndarray, tokens: np.ndarray, max_length: int) -> "Figure":
+def draw_lengths(
+    characters: np.ndarray, tokens: np.ndarray | None, max_length: int, texts: str = "training texts"
+) -> "Figure":
     """Draw histograms of the texts' lengths; the title gives the share of texts longer than ``max_length`` tokens.
 
-    *Shape:* ``characters`` and ``tokens`` int (N,), special tokens included, before truncation.
+    Args:
+        characters: of each text, int (N,).
+        tokens: of each text, special tokens included, before truncation, int (N,); None draws characters only.
+        max_length: tokens a text is cut to.
+        texts: what the title calls them.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    cut = float(np.mean(tokens > max_length)) if len(tokens) else 0.0
-    figure.suptitle(f"{len(tokens):,} training texts, {cut:.2%} cut at {max_length} tokens", fontweight="bold")
+    figure = Figure(figsize=(11 if tokens is not None else 5.5, 4.2), layout="constrained")
+    title = f"{len(characters):,} {texts}"
+    if tokens is not None:
+        left, right = figure.subplots(1, 2)
+        cut = float(np.mean(tokens > max_length)) if len(tokens) else 0.0
+        title += f", {cut:.2%} cut at {max_length} tokens"
+        _draw_histogram(right, tokens, "tokens", max_length)
+    else:
+        left = figure.subplots()
     _draw_histogram(left, characters, "characters", None)
-    _draw_histogram(right, tokens, "tokens", max_length)
+    figure.suptitle(title, fontweight="bold")
     return figure
 
 

@@ -77,7 +77,7 @@ def _all_rows(shown: Shown) -> Section:
             rows[-1].append(f"{baseline.scores[name]:.4f}" if name in baseline.scores else "")
     if report.temperature != 1:
         for name, estimate in report.before_temperature.items():
-            rows.append([f"{SCORES[name]} before temperature {report.temperature:.3f}", *_cells(estimate, report)])
+            rows.append([f"{SCORES[name]}, uncalibrated", *_cells(estimate, report)])
     others = [] if baseline is None else [baseline.name]
     return _section(["all rows", "score", "95 % interval", *_clusters(report), *others], rows)
 
@@ -125,10 +125,12 @@ def _class_cell(estimate: Estimate) -> str:
 
 
 def how_measured(report: Report) -> str:
-    """Return a line on how the intervals were computed."""
+    """Return a line on how the intervals and the probabilities were computed."""
     clusters = " and ".join(f"{count:,} clusters of {name}" for name, count in report.clusters.items())
     wider = ", the wider of the two" if len(report.clusters) > 1 else ""
-    return f"Intervals: bootstrap of {report.draws:,} draws over {clusters}{wider}."
+    calibrated = f" Probabilities are calibrated, with temperature {report.temperature:.3f}."
+    intervals = f"Intervals: bootstrap of {report.draws:,} draws over {clusters}{wider}."
+    return intervals + (calibrated if report.temperature != 1 else "")
 
 
 def print_report(title: str, shown: Shown) -> None:
@@ -137,9 +139,13 @@ def print_report(title: str, shown: Shown) -> None:
     console.print(Text(title, style="bold"))
     for section in sections(shown, _MOST_CLASSES):
         table = Table(*section.columns, box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for column in table.columns:
-            column.no_wrap = True
+        for number, column in enumerate(table.columns):
             column.justify = "right" if column.header == "rows" else "left"
+            if number > 0:  # on a narrow terminal the names are wrapped, and no number is cut
+                column.no_wrap, column.min_width = (
+                    True,
+                    max(len(row[number]) for row in [section.columns, *section.rows]),
+                )
         for row in section.rows:
             table.add_row(*map(Text, row))
         console.print(table)

@@ -49,7 +49,9 @@ class SeedRun:
 
     @property
     def is_finished(self) -> bool:
-        return self._is_trained and self.result.is_file()
+        """Whether it is trained and its test has ended, which writes its report last."""
+        report = self.folder / result_name(self.checkpoint, "test.json")
+        return self._is_trained and self.result.is_file() and report.is_file()
 
     def scores(self) -> dict[str, float]:
         """Return the scores of its test."""

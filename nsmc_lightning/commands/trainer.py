@@ -8,6 +8,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, Timer, TQDMProgressBar
 from lightning.pytorch.callbacks import ProgressBar as LightningProgressBar
 
+from nsmc_lightning.callbacks.baseline_row import baseline_row
 from nsmc_lightning.callbacks.collapse import CollapseAlarm
 from nsmc_lightning.callbacks.encoder_folder import EncoderFolder
 from nsmc_lightning.callbacks.kernel_report import KernelReport
@@ -81,7 +82,7 @@ def classifier_run(config: Namespace, source: Source) -> Run:
     best, last = _checkpoint_callbacks(config)
     seed = int(config.seed_everything or 0)  # false seeds nothing
     throughput, writer = Throughput(), PredictionWriter(config.output)
-    report = TestReport(writer, source.ckpt_path)
+    report = TestReport(writer, source.ckpt_path, baseline_row)
     record = RunRecord(source, seed, {"averaging.decay": config.averaging.decay}, best)
     stop = GracefulStop(last)
     early_stopping = [config.early_stopping] if config.trainer.limit_val_batches != 0 else []

@@ -37,7 +37,11 @@ def clean_text(text: str) -> str:
 
     Everything else is kept, including line breaks and control characters inside the text, which tokenizers handle.
     """
-    return unicodedata.normalize("NFC", _LONE_SURROGATE.sub("\ufffd", text)).strip()
+    return unicodedata.normalize("NFC", _without_half_pairs(text)).strip()
+
+
+def _without_half_pairs(text: str) -> str:
+    return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def undo_quoting(text: str) -> str:
@@ -142,7 +146,7 @@ def _refuse_labels_outside(rows: pd.DataFrame, label_values: Sequence[str], file
 
 
 def _repair_texts(rows: pd.DataFrame, repair_quotes: bool, counts: dict[str, int]) -> pd.DataFrame:
-    texts = rows["text"].astype(object)
+    texts = rows["text"].astype(object).map(_without_half_pairs)  # pandas' own type of texts refuses those
     unquoted = texts.map(undo_quoting) if repair_quotes else texts
     counts["quotes repaired"] = int((unquoted != texts).sum())
     composed = unquoted.map(lambda text: unicodedata.normalize("NFC", text))

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 
+import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
@@ -43,7 +44,9 @@ def split_rows(
     """
     if not 0 < fraction < 1:
         raise UserError(f"{key} is {fraction}: give a share between 0 and 1.")
-    keys = rows["text"].map(normalise_for_matching)
+    # Numbers, as pandas' own type of texts refuses half of a surrogate pair.
+    texts = np.array([normalise_for_matching(text) for text in rows["text"]], dtype=object)
+    keys = pd.Series(pd.factorize(texts)[0], rows.index)
     groups = _one_row_per_text(keys, rows["label"])
     try:
         chosen = _choose(groups, fraction, seed)

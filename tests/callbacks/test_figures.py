@@ -44,6 +44,13 @@ def test_the_title_gives_the_share_that_is_cut() -> None:
     assert pixels(figure).std() > 0
 
 
+def test_lengths_without_a_tokenizer() -> None:
+    figure = draw_lengths(np.array([3, 5, 5]), None, max_length=4, texts="test texts")
+    assert figure.get_suptitle() == "3 test texts"
+    assert len(figure.axes) == 1
+    assert sum(bar.get_height() for bar in bars(figure, 0)) == 3
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("lengths", [[], [5], [0, 0], list(range(1, 400)), [3] * 10 + [100_000]])
 @pytest.mark.parametrize("max_length", [2, 64, 512])

@@ -52,8 +52,8 @@ def test_scores_are_shown_with_interval_clusters_and_baseline() -> None:
 def test_calibration_is_shown_before_and_after_a_temperature() -> None:
     rows = sections(Shown(report_of(temperature=1.25), None, []))[0].rows
     assert [row[0] for row in rows[-2:]] == [
-        "calibration error before temperature 1.250",
-        "Brier score before temperature 1.250",
+        "calibration error, uncalibrated",
+        "Brier score, uncalibrated",
     ]
 
 

@@ -32,6 +32,6 @@ def test_a_report_is_drawn(tmp_path: Path, temperature: float) -> None:
     TestPictures(test_report).on_test_end(trainer, None)  # type: ignore[arg-type]
     logger.experiment.flush()
     expected = ("test/roc", "test/precision_recall", "test/reliability", "test/lengths")
-    assert steps(tmp_path / "run") == dict.fromkeys(expected, [7])
+    assert steps(tmp_path / "run") == {tag: [7] for tag in expected}
     trainer.loggers = []
     TestPictures(test_report).on_test_end(trainer, None)  # type: ignore[arg-type]

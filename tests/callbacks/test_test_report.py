@@ -68,7 +68,8 @@ def test_the_report_is_that_of_the_predictions(best: str, tmp_path: Path, capsys
     assert report["parts"]["train"]["not in train, verbatim"]["rows"] == 1000
     assert report["bootstrap"]["clusters"].keys() == {"equal texts"}
     temperature = torch.load(best, weights_only=True)["temperature"]
-    assert (report["temperature"], report["baseline"], report["notes"]) == (temperature, None, [])
+    assert (report["temperature"], report["notes"]) == (temperature, [])
+    assert report["baseline"]["scores"]["accuracy"] > 0.8
     printed = capsys.readouterr().out
     assert re.search(rf"^accuracy +{report['scores']['accuracy']['value']:.4f}", printed, re.MULTILINE)
     assert "test.json" in printed

@@ -128,11 +128,12 @@ def test_a_seed_does_what_it_lacks(seed: Callable[..., SeedRun], tmp_path: Path)
     trained = seed("checkpoints/last.ckpt", "checkpoints/best.ckpt", result=True)
     assert list(trained.commands()) == [test]
     assert not trained.is_finished
-    assert seed("test.csv", result=True).is_finished
+    assert not seed("test.csv", result=True).is_finished  # killed before its report
+    assert seed("test.csv", "test.json", result=True).is_finished
 
 
 def test_a_run_without_a_best_checkpoint_is_tested_at_its_end(seed: Callable[..., SeedRun]) -> None:
-    run = seed("checkpoints/last.ckpt", "test-last.csv", result=True)
+    run = seed("checkpoints/last.ckpt", "test-last.csv", "test-last.json", result=True)
     assert run.checkpoint.name == "last.ckpt"
     assert run.is_finished
 

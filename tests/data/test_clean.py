@@ -233,3 +233,11 @@ def test_nsmc_test(shared: Path) -> None:
         233,
         4,
     )
+
+
+@pytest.mark.parametrize("repair_quotes", [True, False])
+def test_half_of_a_surrogate_pair_in_a_file_is_replaced(repair_quotes: bool) -> None:
+    rows = frame(("반쪽 \ud83d", "0"), ("글", "1"))
+    train, _ = clean_train(rows, LABELS, repair_quotes)
+    test, _ = clean_test(rows, LABELS, repair_quotes, "file")
+    assert train["text"].tolist() == test["text"].tolist() == ["반쪽 \ufffd", "글"]

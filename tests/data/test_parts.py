@@ -51,6 +51,18 @@ def test_a_dev_file_is_read_alone(tmp_path: Path) -> None:
     assert set(parts.counts) == {"dev"}
 
 
+def test_rows_without_text_are_counted_where_test_is_split_off(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", "영화")
+    with (tmp_path / "train.csv").open("a", encoding="utf-8") as file:
+        file.write(",1\n")
+    parts = parts_of(tmp_path)
+    assert (len(parts.raw("train")), len(parts.raw("test"))) == (37, 4)
+    parts.rows("train")
+    assert (parts.counts["train"]["rows in"], parts.counts["train"]["no text"]) == (37, 1)
+    parts.rows("test")
+    assert (parts.counts["test"]["rows in"], parts.counts["test"]["no text"]) == (4, 0)
+
+
 def test_a_file_that_changed_after_its_checksum_was_taken_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", "영화")
     parts = parts_of(tmp_path)

@@ -132,3 +132,10 @@ def test_nsmc(shared: Path) -> None:
     assert len(off) == pytest.approx(0.1 * len(rows), rel=0.01)
     assert off["label"].mean() == pytest.approx(rest["label"].mean(), abs=0.005)
     assert not set(rest["text"].map(normalise_for_matching)) & set(off["text"].map(normalise_for_matching))
+
+
+def test_rows_with_half_of_a_surrogate_pair_are_split() -> None:
+    rows = distinct(20)
+    rows["text"] = pd.Series(["\ud800" * number for number in range(1, 21)], dtype=object)  # no letters
+    kept, split_off = split_rows(rows, 0.2, seed=0)
+    assert (len(kept), len(split_off)) == (16, 4)
