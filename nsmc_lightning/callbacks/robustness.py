@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nsmc_lightning.errors import UserError
 from nsmc_lightning.files import whole_file
+from nsmc_lightning.run.results import result_path
 
 NAME = "robustness.json"
 
@@ -20,8 +21,8 @@ class Robustness(Callback):
     """Compare the predictions of a test with those of the same texts perturbed (``--data.perturb``).
 
     For each perturbation it gives the accuracy, the flip rate (the share of texts whose predicted label changes), and
-    the share of texts that the perturbation changes at all: on the console, in ``robustness.json`` in the run's folder,
-    and as scalars ``robustness/<name>_accuracy`` and ``robustness/<name>_flip_rate``.
+    the share of texts that the perturbation changes at all: on the console, in ``robustness.json`` beside the other
+    results of the checkpoint, and as scalars ``robustness/<name>_accuracy`` and ``robustness/<name>_flip_rate``.
     """
 
     def __init__(self) -> None:
@@ -64,9 +65,9 @@ class Robustness(Callback):
             for key in ("accuracy", "flip_rate")
         }
         pl_module.log_dict(scalars, sync_dist=True)  # already equal on all processes
-        folder = Path(trainer.log_dir or trainer.default_root_dir)  # read on every process, as Lightning broadcasts it
+        path = result_path(trainer, NAME)  # on every process, as Lightning broadcasts the folder
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            _write(folder / NAME, self._found)
+            _write(path, self._found)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._found and trainer.is_global_zero:
