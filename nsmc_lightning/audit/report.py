@@ -8,6 +8,9 @@ from typing import Any
 Figures = Mapping[str, Any]
 _LONGEST_FILE = 24  # letters of a file's name in a column
 _MOST_LABELS = 5  # labels outside the set that are named
+_CAUTION = (
+    "the likeliest are first in suspects.tsv; the more often a model errs, the more of its suspects have correct labels"
+)
 _IN_EARLIER = {"exact": "exactly", "normalised": "or normalised", "near": "or nearly"}
 
 
@@ -15,7 +18,7 @@ def report_of(figures: Figures) -> str:
     """Return the tables and notes of an audit, lines of at most 120 letters for a corpus of up to three parts."""
     parts = figures["parts"]
     blocks = [_table("", list(parts), _contents(parts)), *_labels_outside(parts)]
-    blocks.append(_table("repeated texts, in rows", list(parts), _repeats(parts)))
+    blocks.append(_table("repeated texts", list(parts), _repeats(parts)))
     for part, each in parts.items():
         blocks += [_leaks(part, earlier, leaks) for earlier, leaks in each["leaks"].items()]
     blocks.append(_table("lengths", list(parts), _lengths(parts)))
@@ -123,9 +126,7 @@ def _suspects(suspected: Figures) -> str:
         for name, each in suspected.items()
     }
     table = _table("labels that may be wrong", ["suspects", "share", "rows after cleaning"], lines)
-    return (
-        f"{table}\nthe likeliest are first in suspects.tsv; the more a model errs, the more of its suspects are right"
-    )
+    return f"{table}\n{_CAUTION}"
 
 
 def _counts(parts: Figures, count: Callable[..., int]) -> list[str]:
