@@ -60,4 +60,4 @@ def probabilities(checkpoint: Checkpoint, keys: dict[str, Any], texts: list[str]
         with torch.no_grad():
             first = encoder(**inputs).last_hidden_state[0, 0]
         logits.append(weights["head.linear.weight"] @ first + weights["head.linear.bias"])
-    return torch.stack(logits).softmax(dim=1)[:, 1]
+    return (torch.stack(logits) / checkpoint.content["temperature"]).softmax(dim=1)[:, 1]
