@@ -26,7 +26,7 @@ test: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Us and the peers in turns, about 20 minutes on 2 cores; try `make benchmark ARGS=--quick` first. Nothing else may run.
 benchmark: install
