@@ -82,12 +82,12 @@ def test_fit_leaves_logs_config_and_checkpoints(run: Path) -> None:
     events = EventAccumulator(str(run), size_guidance={"images": 0})
     events.Reload()
     scalars = set(events.Tags()["scalars"])
-    assert {"train/loss", "val/accuracy", "val/f1", "train/reviews_per_second", "best/accuracy"} <= scalars
+    assert {"train/loss", "val/accuracy", "val/f1", "train/reviews_per_second", "val_best/accuracy"} <= scalars
     assert {"train/lengths", "val/confusion_matrix"} <= set(events.Tags()["images"])
     assert events.Tags()["graph"]
     assert "_hparams_/session_start_info" in events.summary_metadata
     best = max(event.value for event in events.Scalars("val/accuracy"))
-    assert events.Scalars("best/accuracy")[-1].value == pytest.approx(best)
+    assert events.Scalars("val_best/accuracy")[-1].value == pytest.approx(best)
 
 
 def test_checkpoint_holds_plain_types_only(best: str) -> None:

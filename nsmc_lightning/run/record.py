@@ -124,7 +124,8 @@ class RunRecord(Callback):
         parameters = {**{name: given[name] for name in _FIRST if name in given}, **given}
         which, reached = self.reached
         values = {name: reached[f"val/{name}"] for name in MEASURES if f"val/{name}" in reached}
-        metrics = {f"{which}/{name}": value for name, value in values.items()}
+        # TensorBoard sorts by name: the curves of val are to be in front of these points.
+        metrics = {f"val_{which}/{name}": value for name, value in values.items()}
         self._write_run({**self.run, RESULT: {"steps": trainer.global_step, which: values}})
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):

@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def test_runs_are_compared_by_what_they_reached_not_by_the_machine(folder: Path) -> None:
     events = EventAccumulator(str(folder))
     events.Reload()
-    assert [name for name in events.Tags()["scalars"] if name.startswith("best/")] == ["best/accuracy", "best/loss"]
+    assert [name for name in events.Tags()["scalars"] if name.startswith("val_best/")] == ["val_best/accuracy", "val_best/loss"]
 
 
 def test_the_table_of_runs_begins_with_rate_batch_size_seed_averaging_and_accuracy(folder: Path) -> None:
@@ -47,7 +47,7 @@ def test_the_table_of_runs_begins_with_rate_batch_size_seed_averaging_and_accura
     experiment = HParamsPluginData.FromString(content).experiment
     names = [info.name for info in experiment.hparam_infos]
     assert names == ["lr", "batch_size", "seed", "averaging.decay", "dropout", "max_length", "corpus"]
-    assert [info.name.tag for info in experiment.metric_infos] == ["best/accuracy", "best/loss"]
+    assert [info.name.tag for info in experiment.metric_infos] == ["val_best/accuracy", "val_best/loss"]
 
 
 def test_a_run_that_ended_says_what_it_reached(folder: Path) -> None:
