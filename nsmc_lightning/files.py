@@ -1,15 +1,19 @@
 """Files and folders that appear only when they are complete, and locks and checksums of files."""
 
 import hashlib
+import json
+import math
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from platformdirs import user_cache_dir
+
+from nsmc_lightning.errors import UserError
 
 try:
     import fcntl
@@ -23,6 +27,29 @@ PARTIAL = ".part"
 def default_cache_dir() -> Path:
     """Return ``$NSMC_LIGHTNING_CACHE``, or the user's cache folder."""
     return Path(os.environ.get("NSMC_LIGHTNING_CACHE") or user_cache_dir("nsmc_lightning"))
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write named tuples, mappings, lists and plain values as JSON; NaN and infinities, which it lacks, become null.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        with whole_file(path) as partial:
+            partial.write_text(json.dumps(_plain(content), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}).") from error
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager

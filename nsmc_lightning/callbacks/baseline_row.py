@@ -26,4 +26,4 @@ def baseline_row(parts: Parts, numbers: np.ndarray) -> Baseline:
     from nsmc_lightning.evaluation.scores import scores  # imports scipy, which --help can spare
     from nsmc_lightning.run.baseline import baseline_of
 
-    return Baseline("TF-IDF baseline", scores(baseline_of(parts, ["test"])["test"].answers.part(numbers)))
+    return Baseline("TF-IDF, all of train", scores(baseline_of(parts, ["test"])["test"].answers.part(numbers)))

@@ -31,14 +31,14 @@ def draw_reliability(points: Mapping[str, Reliability]) -> Figure:
     """
     from matplotlib.figure import Figure
 
+    from nsmc_lightning.evaluation.calibration import calibration_error  # imports scipy
+
     figure = Figure(figsize=(6, 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color=_GREY, linestyle="--", linewidth=1)
     for name, found in points.items():
-        rows = found.rows.sum()
-        error = np.nansum(np.abs(found.accuracy - found.confidence) * found.rows) / max(rows, 1)
-        filled = found.rows > 0
-        label = f"{name}: calibration error {error:.2%}"
+        rows, filled = found.rows.sum(), found.rows > 0
+        label = f"{name}: calibration error {calibration_error(found):.2%}"
         upper.plot(found.confidence[filled], found.accuracy[filled], marker="o", markersize=4, label=label)
         lower.plot(found.confidence[filled], found.rows[filled] / max(rows, 1), marker="o", markersize=3)
     upper.set_ylabel("accuracy")

@@ -1,7 +1,5 @@
 """How much of a test's predictions survives perturbed texts: a table, a file and scalars."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,8 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from nsmc_lightning.errors import UserError
-from nsmc_lightning.files import whole_file
+from nsmc_lightning.files import write_json
 from nsmc_lightning.run.results import result_path
 
 NAME = "robustness.json"
@@ -67,7 +64,7 @@ class Robustness(Callback):
         pl_module.log_dict(scalars, sync_dist=True)  # already equal on all processes
         path = result_path(trainer, NAME)  # on every process, as Lightning broadcasts the folder
         if trainer.is_global_zero and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            _write(path, self._found)
+            write_json(path, self._found)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._found and trainer.is_global_zero:
@@ -95,14 +92,6 @@ def _shares(counts: list[list[int]], data: Any) -> dict[str, Any]:
             for name, (_, right, flipped) in zip(data.perturbations, perturbed, strict=True)
         },
     }
-
-
-def _write(path: Path, found: dict[str, Any]) -> None:
-    try:
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error}).") from error
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +23,7 @@ from nsmc_lightning.callbacks.report_tables import (
     sections,
 )
 from nsmc_lightning.errors import UserError
-from nsmc_lightning.files import whole_file
+from nsmc_lightning.files import write_json
 from nsmc_lightning.run.loop import number_of_logs
 from nsmc_lightning.run.results import result_path
 
@@ -89,7 +87,7 @@ class TestReport(Callback):
         shown = Shown(report, baseline, [*_cut(rows, part), *found.notes])
         mistakes = worst_mistakes(rows, answers, labels)
         about = {"checkpoint": self.ckpt_path, "corpus": data.corpus.name, "rows_of_part": len(part)}
-        _write({**about, **plain(shown, mistakes)}, path)
+        write_json(path, {**about, **content(shown, mistakes)})
         self.path = path
         _log(trainer, shown, mistakes)
         print_report(f"Test of {data.corpus.name}: {len(rows):,} rows", shown)
@@ -133,8 +131,8 @@ def worst_mistakes(rows: pd.DataFrame, answers: Answers, labels: list[str]) -> l
     return [Mistake(*values) for values in zip(*columns, strict=True)]
 
 
-def plain(shown: Shown, mistakes: list[Mistake]) -> dict[str, Any]:
-    """Return a report as JSON types."""
+def content(shown: Shown, mistakes: list[Mistake]) -> dict[str, Any]:
+    """Return what the file of a report has, by name."""
     from nsmc_lightning.evaluation.bootstrap import LEVEL
 
     report, baseline, notes = shown
@@ -143,32 +141,14 @@ def plain(shown: Shown, mistakes: list[Mistake]) -> dict[str, Any]:
         "rows": report.rows,
         "temperature": report.temperature,
         "bootstrap": bootstrap,
-        "scores": _plain(report.scores),
-        "before_temperature": _plain(report.before_temperature),
-        "baseline": None if baseline is None else baseline._asdict(),
-        "classes": _plain(report.classes),
-        "parts": _plain(report.parts),
-        "mistakes": _plain(mistakes),
+        "scores": report.scores,
+        "before_temperature": report.before_temperature,
+        "baseline": baseline,
+        "classes": report.classes,
+        "parts": report.parts,
+        "mistakes": mistakes,
         "notes": notes,
     }
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _write(content: dict[str, Any], path: Path) -> None:
-    try:
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: the test report cannot be written ({error.strerror or error}).") from error
 
 
 def _log(trainer: Trainer, shown: Shown, mistakes: list[Mistake]) -> None:

@@ -30,8 +30,7 @@ def run(args: list[str]) -> None:
         SystemExit: the reader of the output closed it before all answers were written.
     """
     options = _parser().parse_args(args[1:])
-    path = options.ckpt_path or _model_in_the_box()
-    classifier = _load(path if (Path(path) / "config.json").is_file() else find_checkpoint(path, "classify"))
+    classifier = _load(options.ckpt_path or _model_in_the_box())
     try:
         _answer(classifier, options)
     except BrokenPipeError:  # as in `| head`
@@ -49,9 +48,9 @@ def _model_in_the_box() -> str:
 
 def _load(path: str) -> Classifier:
     with importing():
-        from nsmc_lightning.classifier import Classifier  # takes seconds, and --help needs none
+        from nsmc_lightning.classifier import Classifier, is_exported  # takes seconds, and --help needs none
 
-        return Classifier(path)
+        return Classifier(path if is_exported(path) else find_checkpoint(path, "classify"))
 
 
 def _answer(classifier: Classifier, options: argparse.Namespace) -> None:

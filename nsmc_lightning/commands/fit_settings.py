@@ -18,7 +18,7 @@ _NOT_COMPARED = ("seed_everything", "log_dir", "name", "version")
 
 
 class _Settled(Exception):
-    """Carries the settings out of the constructor, which would go on to build the classes."""
+    """Carries the settings out of the constructor, which would build the classes next."""
 
 
 class _Settings(ClassifierCLI):

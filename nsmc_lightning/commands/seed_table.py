@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,8 @@ from rich.table import Table
 
 from nsmc_lightning.callbacks.report_tables import SCORES
 from nsmc_lightning.commands.seed_run import SeedRun
-from nsmc_lightning.errors import UserError
 from nsmc_lightning.evaluation.spread import Spread, median_index, spread
-from nsmc_lightning.files import whole_file
+from nsmc_lightning.files import write_json
 
 
 def summarise(runs: Sequence[SeedRun], folder: Path) -> None:
@@ -52,23 +50,14 @@ def _write(
 ) -> None:
     content = {
         "runs": [
-            {"seed": run.seed, "checkpoint": str(run.checkpoint), "test": _plain(scores)}
+            {"seed": run.seed, "checkpoint": str(run.checkpoint), "test": scores}
             for run, scores in zip(runs, reached, strict=True)
         ],
         "test": {
-            name: _plain({"mean": mean, "sd": sd, "low": interval.low, "high": interval.high})
+            name: {"mean": mean, "sd": sd, "low": interval.low, "high": interval.high}
             for name, (mean, sd, interval) in spreads.items()
         },
         "median": {"by": "accuracy", "seed": runs[median].seed},
     }
-    try:
-        with whole_file(path) as partial:
-            partial.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}).") from error
+    write_json(path, content)
     print(f"{path}")
-
-
-def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {name: None if math.isnan(value) else value for name, value in values.items()}

@@ -35,6 +35,11 @@ def reliability(answers: Answers) -> Reliability:
     return Reliability(rows.astype(np.float64), *(total / filled for total in sums))
 
 
+def calibration_error(points: Reliability) -> float:
+    """Compute the expected calibration error: the mean difference of accuracy and confidence, by rows of the bins."""
+    return float(np.nansum(np.abs(points.accuracy - points.confidence) * points.rows) / max(points.rows.sum(), 1))
+
+
 def without_temperature(answers: Answers, temperature: float) -> Answers:
     """Return the probabilities of the logits themselves, from those of the logits divided by ``temperature``."""
     with np.errstate(divide="ignore"):  # probabilities may be rounded to 0

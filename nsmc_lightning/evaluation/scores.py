@@ -31,7 +31,7 @@ class Answers(NamedTuple):
         return self.predicted == self.labels
 
     def part(self, chosen: np.ndarray) -> Answers:
-        """Return the rows of a bool (N,) mask."""
+        """Return the rows of a bool (N,) mask, or those with these numbers."""
         return Answers(self.labels[chosen], self.probabilities[chosen])
 
 

@@ -12,8 +12,8 @@ from lightning.pytorch.utilities.model_helpers import _restricted_classmethod
 from torch import Tensor
 
 from nsmc_lightning.errors import UserError, report
-from nsmc_lightning.evaluation.calibration import calibrating_temperature
-from nsmc_lightning.evaluation.scores import Answers, scores
+from nsmc_lightning.evaluation.calibration import calibrating_temperature, calibration_error, reliability
+from nsmc_lightning.evaluation.scores import Answers
 from nsmc_lightning.model.encoder_module import EncoderModule
 from nsmc_lightning.model.family_head import load_parts
 from nsmc_lightning.model.fast.compiled import CompiledForward
@@ -255,7 +255,7 @@ def _balanced_weights(data: object) -> list[float]:
 def _calibration(logits: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
     """Return the temperature, and the calibration error of the dev part without it and with it, by logged name."""
     before, after = (
-        scores(Answers(labels, to_probabilities(torch.from_numpy(logits), each).numpy()))["calibration_error"]
+        calibration_error(reliability(Answers(labels, to_probabilities(torch.from_numpy(logits), each).numpy())))
         for each in (1.0, temperature)
     )
     return {"val/calibration_error": before, "val/calibration_error_after": after, "val/temperature": temperature}

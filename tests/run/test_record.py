@@ -37,7 +37,10 @@ def folder(tmp_path: Path) -> Path:
 def test_runs_are_compared_by_what_they_reached_not_by_the_machine(folder: Path) -> None:
     events = EventAccumulator(str(folder))
     events.Reload()
-    assert [name for name in events.Tags()["scalars"] if name.startswith("val_best/")] == ["val_best/accuracy", "val_best/loss"]
+    assert [name for name in events.Tags()["scalars"] if name.startswith("val_best/")] == [
+        "val_best/accuracy",
+        "val_best/loss",
+    ]
 
 
 def test_the_table_of_runs_begins_with_rate_batch_size_seed_averaging_and_accuracy(folder: Path) -> None:
